@@ -1,0 +1,258 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+// DialFunc connects the server side of a flow to its hop. It is called again by
+// Redial, with a flow whose Server is the address that was reached, and must then
+// reach the very same one.
+type DialFunc func(ctx context.Context, hop Addr, f *Flow) (net.Conn, error)
+
+// Bridge is a client's stream and a server's stream, and what can be done with the
+// pair. Server is nil until it is dialled. A Bridge made by hand needs its Client
+// only; a Proxy makes one for each conn that it accepts.
+type Bridge struct {
+	Client, Server *Stream
+
+	// DialFunc connects the server side; nil means a net.Dialer.
+	DialFunc DialFunc
+
+	// Observer is told what happens; nil means nobody.
+	Observer *Observer
+
+	limits   *Limits
+	flow     *Flow
+	hop      Addr
+	raw      net.Conn // what the server side was dialled as
+	redo     redo
+	passed   [2]bool // the end of this side's direction was passed on
+	firstEnd Party   // who ended a direction first
+	asked    bool    // the observer was asked for a tap
+	tap      func(Side, []byte)
+	base     int // number of frames when the running layer began
+}
+
+// SetLimits replaces the limits of the bridge; without, they are the defaults.
+func (b *Bridge) SetLimits(l Limits) {
+	l = l.WithDefaults()
+	b.limits = &l
+}
+
+// Limits returns the bridge's limits, with defaults filled in.
+func (b *Bridge) Limits() Limits {
+	if b.limits == nil {
+		b.SetLimits(Limits{})
+	}
+	return *b.limits
+}
+
+// Flow returns the record of the conversation.
+func (b *Bridge) Flow() *Flow {
+	if b.flow == nil {
+		b.flow = newFlow(b.Client, time.Now())
+	}
+	return b.flow
+}
+
+// Push adds a frame to the flow and shows it to the observer.
+func (b *Bridge) Push(frame Frame) {
+	b.Flow().Push(frame)
+	b.Observer.frame(b.flow, frame)
+}
+
+// Hop returns where the server side is, or will be, connected; zero when nobody has
+// said so yet.
+func (b *Bridge) Hop() Addr { return b.hop }
+
+// SetHop says where the server side is to be connected. It has no effect on a server
+// side that is connected already.
+func (b *Bridge) SetHop(hop Addr) {
+	b.hop = hop
+	b.Flow().setHop(hop)
+}
+
+func (b *Bridge) side(s Side) *Stream {
+	if s == Client {
+		return b.Client
+	}
+	return b.Server
+}
+
+// errNoHop is a server side that is needed and that nobody has named.
+var errNoHop = errors.New("no destination is known")
+
+// Dial connects the server side to the hop, within Limits.Dial. It does nothing when
+// the server side is connected.
+func (b *Bridge) Dial(ctx context.Context) error {
+	if b.Server != nil {
+		return nil
+	}
+	if b.hop.IsZero() {
+		return Fails(Unreachable, ByMITM, errNoHop)
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.Limits().Dial)
+	defer cancel()
+	dial := b.DialFunc
+	if dial == nil {
+		dial = dialTCP
+	}
+	c, err := dial(ctx, b.hop, b.Flow())
+	if err != nil {
+		return &DialError{b.hop, err}
+	}
+	b.raw, b.Server = c, NewStream(c)
+	b.flow.setServer(AddrOf(c.RemoteAddr()))
+	return nil
+}
+
+// dialTCP is the DialFunc of a bridge that has none. On a redial the hop's name is
+// not resolved again.
+func dialTCP(ctx context.Context, hop Addr, f *Flow) (net.Conn, error) {
+	if server := f.Server(); !server.IsZero() {
+		hop = server
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", hop.String())
+}
+
+// closeServer closes the server side and forgets it.
+func (b *Bridge) closeServer() {
+	if b.raw != nil {
+		b.raw.Close()
+	}
+	b.raw, b.Server = nil, nil
+	b.passed[Client], b.passed[Server] = false, false
+}
+
+// Replace puts c, which a layer has made on top of that side's stream, in the
+// stream's place. For the server side redo makes the same again on top of a fresh
+// conn, for Redial; nil means that this can't be done.
+func (b *Bridge) Replace(s Side, c net.Conn, redo func(context.Context, net.Conn) (net.Conn, error)) {
+	if s == Client {
+		b.Client = NewStream(c)
+		b.passed[Client] = false
+		return
+	}
+	b.Server = NewStream(c)
+	b.passed[Server] = false
+	b.redo.wrapped(redo)
+}
+
+// Pass passes n buffered bytes of one side to the other, and dials the server first
+// when that is needed. Outside of Turn, what is passed can't be said again by Redial.
+func (b *Bridge) Pass(ctx context.Context, from Side, n int) error {
+	if n > 0 && from == Client {
+		b.redo.spoil(errors.New("bytes were passed on outside of a turn"))
+	}
+	return b.pass(ctx, from, n)
+}
+
+func (b *Bridge) pass(ctx context.Context, from Side, n int) error {
+	if err := b.Dial(ctx); err != nil {
+		return err
+	}
+	s := b.side(from)
+	if err := b.send(from.Other(), s.Buffered()[:n]); err != nil {
+		return err
+	}
+	b.show(from, s.Buffered()[:n])
+	s.Discard(n)
+	return nil
+}
+
+// Write sends bytes of our own to one side, as the other side's.
+func (b *Bridge) Write(ctx context.Context, to Side, p []byte) error {
+	if to == Server {
+		if err := b.Dial(ctx); err != nil {
+			return err
+		}
+		b.redo.spoil(errors.New("a layer wrote to the server"))
+	}
+	if err := b.send(to, p); err != nil {
+		return err
+	}
+	b.show(to.Other(), p)
+	return nil
+}
+
+// send writes to one side, within Limits.Turn. A write that times out ends the flow.
+func (b *Bridge) send(to Side, p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	s := b.side(to)
+	if limit := b.Limits().Turn; limit != forever {
+		s.SetWriteDeadline(time.Now().Add(limit))
+		defer s.SetWriteDeadline(time.Time{})
+	}
+	if _, err := s.Write(p); err != nil {
+		return writeFailure(to, err)
+	}
+	return nil
+}
+
+func writeFailure(to Side, err error) error {
+	switch {
+	case isReset(err):
+		return Fails(Resets, By(to), err)
+	case isTimeout(err):
+		return Fails(Timeout, By(to), err)
+	}
+	return Fails(Internal, By(to), err)
+}
+
+// passEnd ends the other side's direction as this side has ended its own, once.
+func (b *Bridge) passEnd(from Side) error {
+	if b.passed[from] {
+		return nil
+	}
+	b.passed[from] = true
+	b.noteEnd(from)
+	return b.side(from.Other()).EndWrite(b.side(from).End())
+}
+
+// noteEnd remembers who ended a direction first.
+func (b *Bridge) noteEnd(s Side) {
+	if b.firstEnd == "" {
+		b.firstEnd = By(s)
+	}
+}
+
+// Tap says that application data begins: from now on what moves is shown to the
+// observer, which is asked once. Relay calls it; a layer that looks into application
+// data calls it earlier.
+func (b *Bridge) Tap() {
+	if !b.asked {
+		b.asked = true
+		b.tap = b.Observer.tap(b.Flow())
+	}
+}
+
+// show counts and shows application data.
+func (b *Bridge) show(from Side, p []byte) {
+	if !b.asked {
+		return
+	}
+	b.flow.moved[from].Add(int64(len(p)))
+	if b.tap != nil {
+		b.tap(from, p)
+	}
+}
+
+// Restart ends the flow and begins a new one on the same client stream: without a
+// hop, without a server side, with the frames of the layers outside of the one that
+// calls it.
+func (b *Bridge) Restart() {
+	now := time.Now()
+	old := b.Flow()
+	b.closeServer()
+	b.Observer.close(old, Outcome{Reason: EOF, EndedBy: ByMITM, Duration: now.Sub(old.start)})
+	b.flow = old.next(min(b.base, old.depth()), now)
+	b.hop, b.redo = Addr{}, redo{}
+	b.asked, b.tap, b.firstEnd = false, nil, ""
+	b.Observer.open(b.flow)
+}
