@@ -1,0 +1,32 @@
+# What there is to run. Each target stands on its own; none needs another first.
+
+GO ?= go
+TOOL = $(GO) tool -modfile=tools/go.mod
+
+.PHONY: help test full lint fmt fuzz interop bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## everything a change must pass; installs what it needs (Debian, root)
+	@$(GO) run ./scripts/verify test
+
+full: ## the same, repeated, with whole matrices and FUZZ_S=1800; writes interop/FULL.md
+	@$(GO) run ./scripts/verify full
+
+lint: ## gofumpt, go vet, staticcheck
+	@$(GO) run ./scripts/verify lint
+
+fmt: ## formats every file
+	@$(TOOL) gofumpt -w .
+
+fuzz: ## every fuzz target, sharing FUZZ_S seconds (90)
+	@$(GO) run ./scripts/verify fuzz
+
+interop: ## the sample of the tests against foreign programs
+	@$(GO) run ./scripts/verify interop
+
+bench: ## benchmarks of each package, then the loads side by side with other proxies
+	@scripts/install-peers
+	$(GO) test -run='^$$' -bench=. -benchmem ./...
+	@if [ -d bench ]; then $(GO) run ./bench; fi
