@@ -1,0 +1,64 @@
+package detect
+
+// All returns the detectors of this package that look at the client's bytes, in order of priority.
+//
+// The two for the PROXY protocol are first. Its specification forbids to guess, since anyone could then forge
+// addresses: use All()[2:] where the sender is not trusted.
+func All() []Detector {
+	return []Detector{
+		ProxyV1(), ProxyV2(), TLS(), SSLv2(), SOCKS5(), SOCKS4(), HTTP2(), Connect(), HTTP1(), SSH(),
+	}
+}
+
+// Identify asks the detectors, which stand in order of priority, and returns the first Match as soon as no detector
+// before it is undecided. It is NoMatch when all say so, and the caller then need not read on. A lower match does
+// not overtake an undecided detector, else the verdict would depend on how the bytes arrived.
+//
+// With NeedMore, Need is the least that can bring a match. Detectors that look at the server's bytes are asked in a
+// call of their own, since Need counts the bytes of one side.
+func Identify(in Input, ds ...Detector) Verdict {
+	_, v := Choose(in, ds)
+	return v
+}
+
+// Choose is [Identify], and says which detector matched: its index, or -1.
+func Choose(in Input, ds []Detector) (int, Verdict) {
+	var undecided Verdict
+	for i, d := range ds {
+		v := d.Detect(in)
+		switch {
+		case v.Kind == Match && undecided.Kind == NoMatch:
+			return i, v
+		case v.Kind == Match:
+			// One more byte may end the doubt about those before it.
+			undecided.Need = min(undecided.Need, d.seen(in)+1)
+			return -1, undecided
+		case v.Kind == NeedMore && undecided.Kind == NoMatch:
+			undecided = v
+		case v.Kind == NeedMore:
+			undecided.Need = min(undecided.Need, v.Need)
+		}
+	}
+	return -1, undecided
+}
+
+// seen is how many bytes there are of the side that the detector looks at.
+func (d Detector) seen(in Input) int {
+	if d.ServerFirst {
+		return len(in.Server)
+	}
+	return len(in.Client)
+}
+
+// Collision names two detectors that may both match the same bytes, and says why that is right.
+type Collision struct {
+	First, Second string // names; First stands before Second in [All]
+	Why           string
+}
+
+// Collisions returns all pairs of [All] that may both match the same bytes. Any other pair that does is a defect.
+func Collisions() []Collision {
+	return []Collision{
+		{"connect", "http", "CONNECT is a method of HTTP/1; it has a detector of its own because it opens a tunnel"},
+	}
+}
