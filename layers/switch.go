@@ -1,0 +1,216 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/detect"
+)
+
+// Case is one protocol that a Switch can choose.
+type Case struct {
+	Detector detect.Detector
+
+	// When says whether the case counts for this bridge as it is now, which is asked
+	// each time the switch begins; nil means always.
+	When func(*bridge.Bridge) bool
+
+	// Layers take the protocol off; then the switch begins again with what is inside.
+	// Without any, the protocol is only named in the flow, and the switch ends.
+	Layers []bridge.Layer
+}
+
+// Switch is a layer that chooses layers by the first bytes of the conversation.
+// The zero value names nothing and passes everything on to the next handler.
+type Switch struct {
+	// Cases are in order of priority: a match counts once no case before it is
+	// undecided.
+	Cases []Case
+
+	// Depth bounds how often the switch begins again. Zero means 16.
+	Depth int
+}
+
+// Layer returns the switch as a layer.
+//
+// It waits for both peers at once. What the client sends is shown to the detectors
+// of all cases after each read, and one that says no is not asked again; when all
+// have said no, the next handler gets the conversation. If the server speaks before
+// the client does, only detectors of server-first protocols are asked, once, and the
+// next handler passes the greeting on at once. Silence decides nothing: it is bounded
+// by Limits.Idle, or by Limits.First while no hop is known. An undecided detection is
+// bounded by Limits.Detect from its first byte, after which the next handler gets it.
+//
+// When a hop is known the switch dials it first: the server may be the one to speak.
+// Inside TLS with an application protocol that is not a proxy's, which ALPN has
+// named, there is nothing to detect.
+func (s Switch) Layer() bridge.Layer {
+	if s.Depth <= 0 {
+		s.Depth = 16
+	}
+	return s.at(0, nil)
+}
+
+// at is the switch in its nth round. Its outermost round is given the next handler by
+// its chain, and hands it down.
+func (s Switch) at(round int, last bridge.Handler) bridge.Layer {
+	return bridge.Layer{Name: "switch", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+		if last != nil {
+			next = last
+		}
+		if round == s.Depth {
+			return next(ctx, b)
+		}
+		c, err := s.choose(ctx, b)
+		switch {
+		case err != nil:
+			return err
+		case c == nil:
+			name(b, "raw")
+			return next(ctx, b)
+		case len(c.Layers) == 0:
+			name(b, c.Detector.Name)
+			return next(ctx, b)
+		}
+		inner := append(slices.Clip(c.Layers), s.at(round+1, next))
+		return bridge.Chain(inner...)(ctx, b)
+	}}
+}
+
+// name says in the flow what the conversation is, unless ALPN has said so.
+func name(b *bridge.Bridge, proto string) {
+	if alpn(b) == "" {
+		b.Push(bridge.Frame{Proto: proto, Verb: bridge.VerbRelay})
+	}
+}
+
+// alpn returns the application protocol that the innermost layer has negotiated.
+func alpn(b *bridge.Bridge) string {
+	if frames := b.Flow().Frames(); len(frames) > 0 {
+		return frames[len(frames)-1].ALPN
+	}
+	return ""
+}
+
+// choose waits until a case has matched, or none can, which is a nil case.
+func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (*Case, error) {
+	// HTTP/1.1 may be spoken with a proxy, in which more is stacked.
+	negotiated := alpn(b)
+	if negotiated != "" && negotiated != "http/1.1" && negotiated != "http/1.0" {
+		return nil, nil
+	}
+	if !b.Hop().IsZero() {
+		if err := b.Dial(ctx); err != nil {
+			return nil, err
+		}
+	}
+	clientFirst, greetings := s.live(b)
+	limits := b.Limits()
+	var deadline time.Time
+	for {
+		in := input(b)
+		if err := reset(b); err != nil {
+			return nil, err
+		}
+		serverSpoke := len(in.Server) > 0 || in.ServerEnded
+		if len(in.Client) == 0 && serverSpoke {
+			i, _ := detect.Choose(in, greetings.detectors)
+			return greetings.at(i), nil // once: a greeting is not delayed to know its name
+		}
+		switch i, v := detect.Choose(in, clientFirst.detectors); {
+		case v.Kind == detect.Match:
+			return clientFirst.at(i), nil
+		case v.Kind == detect.NoMatch:
+			return nil, nil
+		}
+		if deadline.IsZero() && len(in.Client) > 0 {
+			deadline = time.Now().Add(limits.Detect)
+		}
+		switch err := wait(ctx, b, deadline, limits); {
+		case errors.Is(err, errUndecided) && limits.Fail == bridge.FailOpen:
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// group is the cases that look at one side's bytes.
+type group struct {
+	cases     []*Case
+	detectors []detect.Detector
+}
+
+func (g *group) add(c *Case) {
+	g.cases, g.detectors = append(g.cases, c), append(g.detectors, c.Detector)
+}
+
+func (g *group) at(i int) *Case {
+	if i < 0 {
+		return nil
+	}
+	return g.cases[i]
+}
+
+// live returns the cases that count for the bridge as it is now, by who speaks first.
+func (s Switch) live(b *bridge.Bridge) (clientFirst, serverFirst group) {
+	for i := range s.Cases {
+		switch c := &s.Cases[i]; {
+		case c.When != nil && !c.When(b):
+		case c.Detector.ServerFirst:
+			serverFirst.add(c)
+		default:
+			clientFirst.add(c)
+		}
+	}
+	return clientFirst, serverFirst
+}
+
+func input(b *bridge.Bridge) detect.Input {
+	in := detect.Input{Client: b.Client.Buffered(), ClientEnded: b.Client.End() != bridge.Open}
+	if b.Server != nil {
+		in.Server, in.ServerEnded = b.Server.Buffered(), b.Server.End() != bridge.Open
+	}
+	return in
+}
+
+// reset reports that a peer reset its connection.
+func reset(b *bridge.Bridge) error {
+	switch {
+	case b.Client.End() == bridge.Reset:
+		return bridge.Fails(bridge.Resets, bridge.ByClient, errors.New("reset before the protocol was known"))
+	case b.Server != nil && b.Server.End() == bridge.Reset:
+		return bridge.Fails(bridge.Resets, bridge.ByServer, errors.New("reset before the protocol was known"))
+	}
+	return nil
+}
+
+// errUndecided is a detection that took too long.
+var errUndecided = errors.New("the protocol is still undecided")
+
+// wait waits for more bytes: until the deadline of a detection that has begun, else
+// as long as silence is allowed to last.
+func wait(ctx context.Context, b *bridge.Bridge, deadline time.Time, limits bridge.Limits) error {
+	var reason bridge.Reason
+	var err error
+	switch {
+	case !deadline.IsZero():
+		reason, err = bridge.Timeout, errUndecided
+	case b.Server != nil:
+		reason, err = bridge.Idle, errors.New("nothing was said")
+		deadline = time.Now().Add(limits.Idle)
+	default:
+		reason, err = bridge.Timeout, errors.New("the client said nothing")
+		deadline = time.Now().Add(limits.First)
+	}
+	wctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	waitErr := b.Wait(wctx)
+	if waitErr != nil && wctx.Err() != nil && ctx.Err() == nil {
+		return bridge.Fails(reason, bridge.ByMITM, err)
+	}
+	return waitErr
+}
