@@ -1,0 +1,212 @@
+package detecttest
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/bridgeio/bridgeio/detect"
+)
+
+// Each prefix up to everyPrefix bytes is looked at. Beyond it steps are taken: the work on a prefix is linear in it.
+const (
+	everyPrefix = 2048
+	stride      = 509 // prime, to meet no boundary by rule
+)
+
+// checker goes over the prefixes of a sample in rising length, so the first violation is the shortest.
+type checker struct {
+	d      detect.Detector
+	sample []byte
+	broken *Violation
+
+	settled   bool
+	verdict   detect.Verdict // that must stand from now on, once settled
+	settledAt int
+	need      int // the largest Need so far
+	needAt    int
+	silent    int // prefixes up to this length have no match, and must not allocate
+}
+
+// law records a violation if the condition does not hold, unless there is one already.
+func (c *checker) law(name string, holds bool, prefix []byte, format string, args ...any) {
+	if holds || c.broken != nil {
+		return
+	}
+	c.broken = &Violation{
+		Detector: c.d.Name, Law: name, Prefix: bytes.Clone(prefix), Detail: fmt.Sprintf(format, args...),
+	}
+}
+
+// prefixes checks the prefixes of the sample and the sample.
+func (c *checker) prefixes() {
+	for n := 0; n <= len(c.sample) && c.broken == nil; n = next(n, len(c.sample)) {
+		c.prefix(c.sample[:n])
+	}
+}
+
+// next is the length to look at after n, when the whole is size long.
+func next(n, size int) int {
+	if n < everyPrefix || n == size {
+		return n + 1
+	}
+	return min(n+stride, size)
+}
+
+// beyond continues the sample in some ways up to the limit, where the detector has to have made up its mind.
+func (c *checker) beyond() {
+	limit := c.d.MaxBytes()
+	if len(c.sample) >= limit || c.settled || c.broken != nil {
+		return
+	}
+	fillers := []byte{0, 'a', ' ', '\n', 0xff}
+	if n := len(c.sample); n > 0 {
+		fillers = append(fillers, c.sample[n-1])
+	}
+	for _, filler := range fillers {
+		long := append(bytes.Clone(c.sample), bytes.Repeat([]byte{filler}, limit+1-len(c.sample))...)
+		each, seen := *c, len(c.sample)
+		for _, n := range []int{len(c.sample) + 1, limit - 1, limit, limit + 1} {
+			if n > seen {
+				each.prefix(long[:n])
+				seen = n
+			}
+		}
+		if each.broken != nil {
+			c.broken = each.broken
+			return
+		}
+	}
+}
+
+// prefix checks all laws but the one about allocations on one prefix.
+func (c *checker) prefix(p []byte) {
+	v, ok := c.ask(p, input(c.d, bytes.Clone(p)))
+	if !ok {
+		return
+	}
+	c.law("shape", v.Kind <= detect.Match, p, "the kind of the verdict is %d", v.Kind)
+	c.law("shape", (v.Kind == detect.Match) == (v.Info != nil), p, "%v comes with info %v", v.Kind, v.Info)
+	c.progress(p, v)
+	c.stability(p, v)
+	c.chunkIndependence(p, v)
+}
+
+// ask calls the detector's own function, since Detect would hide what that does beyond its limit.
+func (c *checker) ask(p []byte, in detect.Input) (v detect.Verdict, ok bool) {
+	defer func() {
+		r := recover()
+		ok = r == nil
+		c.law("bounded work", ok, p, "panic: %v", r)
+	}()
+	return c.d.Func(in), true
+}
+
+func (c *checker) progress(p []byte, v detect.Verdict) {
+	limit := c.d.MaxBytes()
+	switch v.Kind {
+	case detect.NeedMore:
+		c.law("bounded work", len(p) < limit, p, "need more at the limit of %d", limit)
+		c.law("bounded work", v.Need <= limit, p, "need %d is above the limit of %d", v.Need, limit)
+		c.law("progress", v.Need > len(p), p, "need %d of %d that are there", v.Need, len(p))
+		if v.Need > c.need {
+			c.need, c.needAt = v.Need, len(p)
+		}
+	case detect.Match:
+		c.law("progress", len(p) >= c.need, p, "match, but at %d bytes it needed %d", c.needAt, c.need)
+	}
+	if v.Kind != detect.Match && len(p) <= len(c.sample) {
+		c.silent = len(p)
+	}
+}
+
+func (c *checker) stability(p []byte, v detect.Verdict) {
+	if !c.settled {
+		c.settled, c.settledAt, c.verdict = v.Kind != detect.NeedMore, len(p), v
+		return
+	}
+	c.law("stability", v.Kind == c.verdict.Kind, p, "%v, but at %d bytes it was %v", v.Kind, c.settledAt, c.verdict.Kind)
+	if v.Info != nil && c.verdict.Info != nil {
+		c.law("stability", grows(*c.verdict.Info, *v.Info), p, "info %+v, but at %d bytes it was %+v",
+			*v.Info, c.settledAt, *c.verdict.Info)
+	}
+	c.verdict, c.settledAt = v, len(p)
+}
+
+// grows says whether later says all that earlier did.
+func grows(earlier, later detect.Info) bool {
+	a, b := reflect.ValueOf(earlier), reflect.ValueOf(later)
+	for i := range a.NumField() {
+		if !a.Field(i).IsZero() && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			return false
+		}
+	}
+	return true
+}
+
+// chunkIndependence checks that the verdict v depends on the bytes of p and on nothing else.
+func (c *checker) chunkIndependence(p []byte, v detect.Verdict) {
+	const law = "chunk independence"
+
+	// A reader's buffer goes on after what was read, and is filled again when the verdict is long given.
+	buffer := append(bytes.Clone(p), bytes.Repeat([]byte{0xa5}, 64)...)
+	got, ok := c.ask(p, input(c.d, buffer[:len(p)]))
+	if !ok {
+		return
+	}
+	c.law(law, same(got, v), p, "%v in a larger buffer, and %v in one of its size", got, v)
+	c.law("purity", bytes.Equal(buffer[:len(p)], p), p, "the input was changed")
+	c.law("purity", bytes.Count(buffer[len(p):], []byte{0xa5}) == 64, p, "the buffer behind the input was changed")
+	for i := range buffer {
+		buffer[i] ^= 0xff
+	}
+	c.law("purity", same(got, v), p, "the info changed with the buffer: %+v", got.Info)
+
+	other := input(c.d, p)
+	if c.d.ServerFirst {
+		other.Client = []byte("noise")
+	} else {
+		other.Server = []byte("noise")
+	}
+	got, ok = c.ask(p, other)
+	c.law(law, !ok || same(got, v), p, "%v when the other side spoke, else %v", got, v)
+
+	ended := input(c.d, p)
+	ended.ClientEnded, ended.ServerEnded = true, true
+	got, ok = c.ask(p, ended)
+	c.law(law, !ok || same(got, v) || v.Kind == detect.NeedMore, p, "%v when the sides ended, else %v", got, v)
+}
+
+func same(a, b detect.Verdict) bool {
+	return a.Kind == b.Kind && a.Need == b.Need && reflect.DeepEqual(a.Info, b.Info)
+}
+
+// allocations checks that no verdict on a prefix of the sample allocates, but for a Match. All are measured at once,
+// since measuring costs far more than asking; only when that shows something is each looked at.
+func (c *checker) allocations() {
+	if c.broken != nil {
+		return
+	}
+	all := func() {
+		for n := 0; n <= c.silent; n = next(n, c.silent) {
+			c.d.Func(input(c.d, c.sample[:n]))
+		}
+	}
+	if testing.AllocsPerRun(5, all) == 0 {
+		return
+	}
+	for n := 0; n <= c.silent; n = next(n, c.silent) {
+		in := input(c.d, c.sample[:n])
+		count := testing.AllocsPerRun(100, func() { c.d.Func(in) })
+		c.law("bounded work", count == 0, c.sample[:n], "%v allocations without a match", count)
+	}
+}
+
+// input puts the bytes on the side that the detector looks at.
+func input(d detect.Detector, b []byte) detect.Input {
+	if d.ServerFirst {
+		return detect.Input{Server: b}
+	}
+	return detect.Input{Client: b}
+}
