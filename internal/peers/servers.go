@@ -1,0 +1,99 @@
+package peers
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+)
+
+// An NginxConfig says what an nginx serves: the same site on each of its ports.
+//
+//	/        "hello from nginx"
+//	/status  one line of key=value: what nginx saw of the request and its TLS
+//	/large   [Large]
+//	/ws      handed to Backend, upgrade included
+type NginxConfig struct {
+	Plain     int    // port for HTTP/1; 0: none
+	TLS       int    // port for HTTP/2 and HTTP/1 over TLS; 0: none
+	Leaf      Leaf   // the certificate for TLS
+	Protocols string // of ssl_protocols; "" means "TLSv1.2 TLSv1.3"
+	Backend   string // host:port of an HTTP/1 server for /ws; "" means none
+}
+
+// Nginx is the HTTP server.
+func Nginx(c NginxConfig) Program {
+	var listen, ws strings.Builder
+	var ports []int
+	if c.Plain != 0 {
+		ports = append(ports, c.Plain)
+		fmt.Fprintf(&listen, "listen 127.0.0.1:%d;\n", c.Plain)
+	}
+	if c.TLS != 0 {
+		ports = append(ports, c.TLS)
+		protocols := c.Protocols
+		if protocols == "" {
+			protocols = "TLSv1.2 TLSv1.3"
+		}
+		// OpenSSL's security level 1 forbids what TLS 1.0 and 1.1 sign with.
+		fmt.Fprintf(&listen, `listen 127.0.0.1:%d ssl http2;
+			ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem;
+			ssl_protocols %s; ssl_ciphers DEFAULT@SECLEVEL=0; ssl_session_tickets on;
+`, c.TLS, Here, Here, protocols)
+	}
+	if c.Backend != "" {
+		fmt.Fprintf(&ws, `location /ws {
+			proxy_pass http://%s; proxy_http_version 1.1; proxy_set_header Host $http_host;
+			proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;
+		}`, c.Backend)
+	}
+	return Program{
+		Name:  "nginx",
+		Args:  []string{"-e", "stderr", "-p", Here, "-c", Here + "/nginx.conf"},
+		Ports: ports,
+		Files: map[string]string{
+			"cert.pem": c.Leaf.Cert, "key.pem": c.Leaf.Key, "large": Large(),
+			"nginx.conf": strings.NewReplacer("LISTEN", listen.String(), "WEBSOCKET", ws.String()).Replace(nginxConf),
+		},
+	}
+}
+
+// One process in the foreground: no workers that outlive it.
+const nginxConf = `daemon off; master_process off; pid @HERE@/pid; error_log stderr warn;
+events { worker_connections 512; }
+http {
+	access_log @HERE@/access.log; default_type text/plain; server_tokens off; keepalive_timeout 60;
+	client_body_temp_path @HERE@/body; proxy_temp_path @HERE@/proxy; fastcgi_temp_path @HERE@/fastcgi;
+	uwsgi_temp_path @HERE@/uwsgi; scgi_temp_path @HERE@/scgi;
+	server {
+		LISTEN
+		location = / { return 200 "hello from nginx\n"; }
+		location = /status { return 200 "scheme=$scheme protocol=$server_protocol tls=$ssl_protocol cipher=$ssl_cipher alpn=$ssl_alpn_protocol sni=$ssl_server_name host=$http_host client=$remote_addr\n"; }
+		location = /large { alias @HERE@/large; }
+		WEBSOCKET
+	}
+}
+`
+
+// Large returns what /large serves: 4 MiB, the same in every run, which no
+// compression shortens.
+func Large() string {
+	b := make([]byte, 4<<20)
+	src := rand.NewChaCha8([32]byte{})
+	src.Read(b) // never fails
+	return string(b)
+}
+
+// OpenSSLServer is openssl s_server: it answers each request with a page about the
+// handshake. Further arguments choose versions, cipher suites and ALPN.
+func OpenSSLServer(port int, leaf Leaf, args ...string) Program {
+	return Program{
+		Name: "openssl",
+		Args: append([]string{
+			"s_server", "-accept", "127.0.0.1:" + strconv.Itoa(port),
+			"-cert", Here + "/cert.pem", "-key", Here + "/key.pem", "-www", "-naccept", "1000",
+		}, args...),
+		Files: map[string]string{"cert.pem": leaf.Cert, "key.pem": leaf.Key},
+		Ports: []int{port},
+	}
+}
