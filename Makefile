@@ -3,28 +3,31 @@
 GO ?= go
 TOOL = $(GO) tool -modfile=tools/go.mod
 
+# Built rather than run: go run adds a line of its own below the summary.
+VERIFY = $(GO) build -buildvcs=false -o .cache/verify ./scripts/verify && .cache/verify
+
 .PHONY: help test full lint fmt fuzz interop bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## everything a change must pass; installs what it needs (Debian, root)
-	@$(GO) run ./scripts/verify test
+	@$(VERIFY) test
 
 full: ## the same, repeated, with whole matrices and FUZZ_S=1800; writes interop/FULL.md
-	@$(GO) run ./scripts/verify full
+	@$(VERIFY) full
 
 lint: ## gofumpt, go vet, staticcheck
-	@$(GO) run ./scripts/verify lint
+	@$(VERIFY) lint
 
 fmt: ## formats every file
 	@$(TOOL) gofumpt -w .
 
 fuzz: ## every fuzz target, sharing FUZZ_S seconds (90)
-	@$(GO) run ./scripts/verify fuzz
+	@$(VERIFY) fuzz
 
 interop: ## the sample of the tests against foreign programs
-	@$(GO) run ./scripts/verify interop
+	@$(VERIFY) interop
 
 bench: ## benchmarks of each package, then the loads side by side with other proxies
 	@scripts/install-peers
