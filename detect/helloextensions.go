@@ -94,6 +94,7 @@ func (c *helloCursor) alpn(h *ClientHello, end int) {
 func (c *helloCursor) keyShare(h *ClientHello, end int) {
 	end = c.within("key_share", 2, 0, end)
 	for c.ok() && c.off < end {
+		c.room("key_share", 2, end)
 		group := uint16(c.u16())
 		c.skip(c.vector("key_share", 2, 1, 1, end))
 		if c.keep != nil {

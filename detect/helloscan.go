@@ -66,15 +66,19 @@ func (c *helloCursor) fail(field string, at int) {
 	}
 }
 
-// wait ends the reading because buf ends. What is missing of the message takes at least its own length, and one more
-// record header when it goes beyond the current record.
+// wait ends the reading because buf ends. What is missing of the message takes at least its own length, and the headers
+// of as many records as it fills beyond the current one.
 func (c *helloCursor) wait() {
 	missing := max(c.size, minHello) - c.off
-	need := c.pos + missing
-	if missing > c.left {
-		need += recordHeaderLen
+	records := (max(missing-c.left, 0) + maxRecordLen - 1) / maxRecordLen
+	c.out = shortWithin(MaxClientHello, c.pos+missing+records*recordHeaderLen)
+}
+
+// room ends the reading when fewer than n bytes are left before the offset end in the message.
+func (c *helloCursor) room(field string, n, end int) {
+	if n > end-c.off {
+		c.fail(field, c.pos-1)
 	}
-	c.out = shortWithin(MaxClientHello, need)
 }
 
 // record reads a record header.
@@ -151,11 +155,13 @@ func (c *helloCursor) u16() int { return c.u8()<<8 | c.u8() }
 // vector reads a length of width bytes, and returns it. It must be at least least, a multiple of unit, and leave what
 // it counts inside of what surrounds it, which ends at the offset end in the message.
 func (c *helloCursor) vector(field string, width, least, unit, end int) int {
+	c.room(field, width, end)
 	n := 0
 	for range width {
 		n = n<<8 | c.u8()
 	}
-	if n < least || n > end-c.off || n%unit != 0 {
+	c.room(field, n, end)
+	if n < least || n%unit != 0 {
 		c.fail(field, c.pos-1)
 	}
 	if !c.ok() {
@@ -221,6 +227,7 @@ func (c *helloCursor) extensionBlock(h *ClientHello) {
 		c.fail("extensions", c.pos-1)
 	}
 	for c.ok() && c.off < c.size {
+		c.room("extension type", 2, c.size)
 		id := uint16(c.u16())
 		c.mayStandHere(id)
 		n := c.vector("extension length", 2, 0, 1, c.size)

@@ -65,7 +65,7 @@ func scanSSHVersion(b []byte, start int) (int, result) {
 	case b[start] == '2' && end > dot+2, end > dot+3:
 		return 0, bad("protoversion", end-1)
 	case end >= len(b):
-		return 0, short(max(len(b)+len("-x\n"), dot+len(".0-x")))
+		return 0, short(max(len(b)+len("-x\n"), dot+len(".0-x\n")))
 	case end == dot+1 || b[end] != '-':
 		return 0, bad("protoversion", end)
 	}

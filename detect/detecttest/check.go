@@ -26,7 +26,7 @@ type checker struct {
 	settledAt int
 	need      int // the largest Need so far
 	needAt    int
-	silent    int // prefixes up to this length have no match, and must not allocate
+	silent    int // prefixes up to this length have no match, and must not allocate; -1: none
 }
 
 // law records a violation if the condition does not hold, unless there is one already.

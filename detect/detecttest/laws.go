@@ -73,7 +73,7 @@ func (v *Violation) Error() string {
 
 // Check returns the first [*Violation] that it finds on the sample, or nil.
 func Check(d detect.Detector, sample []byte) error {
-	c := checker{d: d, sample: sample}
+	c := checker{d: d, sample: sample, silent: -1}
 	c.prefixes()
 	c.beyond()
 	c.allocations()

@@ -30,6 +30,7 @@ func client(f func(b []byte) detect.Verdict) detect.Detector {
 
 func TestLawsAcceptALawfulDetector(t *testing.T) {
 	detecttest.Laws(t, detect.Prefix("abc", "abc"), []byte("abc"), []byte("abx"), []byte("ab"), nil, []byte("abcdefgh"))
+	detecttest.Laws(t, detect.Prefix("all", ""), nil, []byte("a"))
 }
 
 func TestLawsNameTheLawThatIsBroken(t *testing.T) {
