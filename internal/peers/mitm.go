@@ -39,7 +39,7 @@ func Mitm(file string, args ...string) Program {
 	return Program{
 		Name:  file,
 		Args:  append(slices.Clone(args), "--log-format", "json"),
-		Env:   []string{"HOME=" + Here, "XDG_CONFIG_HOME=" + Here + "/config", "SSLKEYLOGFILE="},
+		Env:   []string{"HOME=" + Here, "XDG_CONFIG_HOME=" + Here + "/config"},
 		Ready: func(stderr string) bool { return len(Listeners(stderr)) >= max(fronts, 1) },
 	}
 }

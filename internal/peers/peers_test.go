@@ -153,6 +153,13 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestProgramsDoNotInheritAProxy(t *testing.T) {
+	got := environ([]string{"PATH=/bin", "HTTPS_PROXY=http://x", "no_proxy=localhost", "MITM_LISTEN=:1", "SSLKEYLOGFILE=k", "CURL_CA_BUNDLE=b", "HOME=/h"})
+	if want := []string{"PATH=/bin", "HOME=/h"}; !slices.Equal(got, want) {
+		t.Errorf("environ() = %q, want %q", got, want)
+	}
+}
+
 func TestReservedPortsDiffer(t *testing.T) {
 	seen := map[int]bool{}
 	for range 200 {

@@ -86,7 +86,7 @@ func Start(ctx context.Context, p Program) (*Process, error) {
 	proc := &Process{Dir: dir, prog: p, done: make(chan struct{})}
 	proc.cmd = exec.Command(file, in(dir, p.Args)...)
 	proc.cmd.Dir = dir
-	proc.cmd.Env = append(os.Environ(), in(dir, p.Env)...)
+	proc.cmd.Env = append(environ(os.Environ()), in(dir, p.Env)...)
 	proc.cmd.Stdout, proc.cmd.Stderr = &proc.stdout, &proc.stderr
 	proc.cmd.SysProcAttr = attributes(p.Nobody)
 	proc.cmd.WaitDelay = time.Second
@@ -152,6 +152,15 @@ func in(dir string, texts []string) []string {
 		texts[i] = strings.ReplaceAll(texts[i], Here, dir)
 	}
 	return texts
+}
+
+// environ leaves out what would send a program through the user's own proxy, or
+// configure it or mitm otherwise than a test says.
+func environ(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(pair string) bool {
+		name, _, _ := strings.Cut(strings.ToLower(pair), "=")
+		return strings.HasSuffix(name, "_proxy") || strings.HasPrefix(name, "mitm_") || name == "sslkeylogfile" || name == "curl_ca_bundle"
+	})
 }
 
 func (p *Process) wait() {
@@ -288,6 +297,7 @@ func Run(ctx context.Context, stdin io.Reader, name string, args ...string) (Res
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, file, args...)
+	cmd.Env = environ(os.Environ())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
 	cmd.SysProcAttr = attributes(false)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
