@@ -33,7 +33,8 @@ type Bridge struct {
 	firstEnd Party   // who ended a direction first
 	asked    bool    // the observer was asked for a tap
 	tap      func(Side, []byte)
-	base     int // number of frames when the running layer began
+	base     int    // number of frames when the running layer began
+	layer    string // the name of the running layer
 }
 
 // SetLimits replaces the limits of the bridge; without, they are the defaults.
@@ -156,10 +157,9 @@ func (b *Bridge) pass(ctx context.Context, from Side, n int) error {
 		return err
 	}
 	s := b.side(from)
-	if err := b.send(from.Other(), s.Buffered()[:n]); err != nil {
+	if err := b.say(from, s.Buffered()[:n]); err != nil {
 		return err
 	}
-	b.show(from, s.Buffered()[:n])
 	s.Discard(n)
 	return nil
 }
@@ -172,11 +172,18 @@ func (b *Bridge) Write(ctx context.Context, to Side, p []byte) error {
 		}
 		b.redo.spoil(errors.New("a layer wrote to the server"))
 	}
-	if err := b.send(to, p); err != nil {
-		return err
+	return b.say(to.Other(), p)
+}
+
+// say sends p to the other side of from and shows it: before, since the answer could
+// otherwise be shown first.
+func (b *Bridge) say(from Side, p []byte) error {
+	if b.asked {
+		b.show(from, p)
+	} else {
+		b.Observer.message(b.Flow(), Message{b.layer, ByMITM, By(from.Other()), p})
 	}
-	b.show(to.Other(), p)
-	return nil
+	return b.send(from.Other(), p)
 }
 
 // send writes to one side, within Limits.Turn. A write that times out ends the flow.
@@ -234,9 +241,6 @@ func (b *Bridge) Tap() {
 
 // show counts and shows application data.
 func (b *Bridge) show(from Side, p []byte) {
-	if !b.asked {
-		return
-	}
 	b.flow.moved[from].Add(int64(len(p)))
 	if b.tap != nil {
 		b.tap(from, p)

@@ -41,9 +41,9 @@ func ChainTo(last Handler, layers ...Layer) Handler {
 
 func (l Layer) before(next Handler) Handler {
 	return func(ctx context.Context, b *Bridge) error {
-		outer := b.base
-		b.base = b.Flow().depth()
-		defer func() { b.base = outer }()
+		base, layer := b.base, b.layer
+		b.base, b.layer = b.Flow().depth(), l.Name
+		defer func() { b.base, b.layer = base, layer }()
 
 		entered := false
 		err := catch(func() error {

@@ -9,10 +9,21 @@ type Observer struct {
 	Frame func(*Flow, Frame) // a layer has pushed a frame
 	Close func(*Flow, Outcome)
 
+	// Message is shown what is said before application data begins. A message that
+	// is relayed is shown when it came and again when it was passed on.
+	Message func(*Flow, Message)
+
 	// Tap is asked once, when application data begins, and returns the function
 	// that is shown what moves from then on, by the side that sent it; nil means
 	// no interest. The flow's frames say what the data is.
 	Tap func(*Flow) func(from Side, data []byte)
+}
+
+// Message is a message of a handshake, or bytes that were passed on in one.
+type Message struct {
+	Layer    string // the layer that runs; "" outside of a Chain
+	From, To Party  // one of them is us
+	Data     []byte // may hold credentials
 }
 
 // Observers returns an Observer that calls each of them in turn. Nil ones are left out.
@@ -25,6 +36,8 @@ func Observers(all ...*Observer) *Observer {
 				Frame: joinCalls2(o.Frame, next.Frame),
 				Close: joinCalls2(o.Close, next.Close),
 				Tap:   joinTaps(o.Tap, next.Tap),
+
+				Message: joinCalls2(o.Message, next.Message),
 			}
 		}
 	}
@@ -76,6 +89,12 @@ func (o *Observer) tap(f *Flow) func(Side, []byte) {
 		return nil
 	}
 	return o.Tap(f)
+}
+
+func (o *Observer) message(f *Flow, m Message) {
+	if o != nil && o.Message != nil {
+		o.Message(f, m)
+	}
 }
 
 func (o *Observer) close(f *Flow, out Outcome) {
