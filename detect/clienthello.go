@@ -63,10 +63,15 @@ func ParseClientHello(buf []byte) (*ClientHello, int, error) {
 	if !r.isComplete() {
 		return nil, 0, r.err("tls")
 	}
+	return readClientHello(buf[:r.n], probe), r.n, nil
+}
+
+// readClientHello reads the records that the probe went over and found complete.
+func readClientHello(records []byte, probe helloCursor) *ClientHello {
 	h := &ClientHello{
-		Raw:           joinRecords(buf[:r.n], probe.off),
+		Raw:           joinRecords(records, probe.off),
 		Records:       probe.records,
-		RecordVersion: binary.BigEndian.Uint16(buf[1:]),
+		RecordVersion: binary.BigEndian.Uint16(records[1:]),
 		Extensions:    make([]Extension, 0, probe.extensions),
 	}
 	if probe.extensions == 0 {
@@ -74,7 +79,7 @@ func ParseClientHello(buf []byte) (*ClientHello, int, error) {
 	}
 	keep := helloCursor{buf: h.Raw, left: len(h.Raw), keep: h}
 	keep.message()
-	return h, r.n, nil
+	return h
 }
 
 // joinRecords returns the size payload bytes of the complete records in buf.
@@ -120,13 +125,11 @@ func TLS() Detector {
 }
 
 func detectTLS(client []byte) Verdict {
-	if _, r := scanClientHello(client); !r.isComplete() {
+	probe, r := scanClientHello(client)
+	if !r.isComplete() {
 		return r.undecided()
 	}
-	h, _, err := ParseClientHello(client)
-	if err != nil {
-		return No()
-	}
+	h := readClientHello(client[:r.n], probe)
 	return Yes(Info{
 		Protocol: "tls", Version: tlsVersionName(h.MaxVersion()), Host: h.ServerName, ALPN: h.ALPN,
 	})

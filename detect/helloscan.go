@@ -190,7 +190,9 @@ func (c *helloCursor) message() {
 	}
 	size := c.u8()<<16 | c.u16()
 	c.messageSize(4 + size)
-
+	if !c.ok() {
+		return
+	}
 	h := c.keep
 	if h == nil {
 		h = &ClientHello{}
