@@ -1,0 +1,124 @@
+package ca
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// ownValidity is what the strictest clients accept of a leaf: Apple's, 398 days; one less for their rounding.
+const ownValidity = 397 * 24 * time.Hour
+
+// MintName returns a leaf for a name or an IP address of our own, for TLS that ends here: an HTTPS proxy, or a
+// server whose certificate is not to be mirrored. Its key is P-256, so that it never waits for a key.
+//
+// The leaf is valid from the last day of the month before this one (UTC), for 397 days, as far as the authority
+// is: replicas mint the same leaf within a month. It is cached and shared as those of [Authority.Mint] are.
+func (a *Authority) MintName(_ context.Context, name string) (*tls.Certificate, error) {
+	leaf, err := a.mintName(name, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("mint leaf for %q: %w", name, err)
+	}
+	return leaf, nil
+}
+
+func (a *Authority) mintName(name string, now time.Time) (*tls.Certificate, error) {
+	name, err := canonicalName(name)
+	if err != nil {
+		return nil, err
+	}
+	notBefore, notAfter, err := ownDates(a.trusted.cert, now)
+	if err != nil {
+		return nil, err
+	}
+	// No DER begins with a letter in this way: the leaf of a name is never taken for the mirror of a server's.
+	content := []byte("own leaf " + name + notBefore.Format(" 2006-01-02T15:04:05"))
+	id := cacheKey(content, a.trusted)
+	if leaf, ok := a.leaves.get(id); ok {
+		return leaf, nil
+	}
+	return a.once(id, func() (*tls.Certificate, error) {
+		key := a.keys.derived[kindP256]
+		template := ownTemplate(name)
+		template.NotBefore, template.NotAfter = notBefore, notAfter
+		template.SubjectKeyId, template.AuthorityKeyId = key.ski, a.trusted.cert.SubjectKeyId
+		template.SerialNumber = contentSerial(content, a.trusted.cert.Raw, key.spki)
+		return finish(template, key, a.trusted)
+	})
+}
+
+// ownTemplate is a TLS server's certificate in the profile of RFC 9525: what counts is the SubjectAltName.
+func ownTemplate(name string) *x509.Certificate {
+	template := &x509.Certificate{
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+	}
+	if addr, err := netip.ParseAddr(name); err == nil {
+		template.IPAddresses = []net.IP{addr.AsSlice()}
+	} else {
+		template.DNSNames = []string{name}
+	}
+	if len(name) <= maxCommonName {
+		template.Subject = pkix.Name{CommonName: name}
+	}
+	return template
+}
+
+// ownDates starts at a date that stays the same for a month, a day early for clocks that are behind.
+func ownDates(issuer *x509.Certificate, now time.Time) (notBefore, notAfter time.Time, err error) {
+	now = now.UTC()
+	if err := checkDates(issuer, now); err != nil {
+		return time.Time{}, time.Time{}, err
+	}
+	notBefore = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).Add(-24 * time.Hour)
+	// RFC 5280 section 4.1.2.5: NotAfter belongs to the period, so 397 days end a second earlier.
+	notAfter = notBefore.Add(ownValidity - time.Second)
+	if notBefore.Before(issuer.NotBefore) {
+		notBefore = issuer.NotBefore
+	}
+	if notAfter.After(issuer.NotAfter) {
+		notAfter = issuer.NotAfter
+	}
+	return notBefore, notAfter, nil
+}
+
+// canonicalName gives each name one form, so that it has one leaf: an address without zone, or a DNS name in lower
+// case without the final dot. International names come as A-labels (RFC 5890).
+func canonicalName(name string) (string, error) {
+	if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return addr.WithZone("").Unmap().String(), nil
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if len(name) > 253 { // RFC 1035 section 3.1: 255 octets on the wire
+		return "", errors.New("longer than a DNS name may be")
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if !isLabel(label) {
+			return "", errors.New("neither a DNS name nor an IP address")
+		}
+	}
+	return name, nil
+}
+
+// isLabel accepts the letters, digits and hyphens of RFC 1123 section 2.1, and the underscore that hosts have too.
+func isLabel(label string) bool {
+	if len(label) == 0 || len(label) > 63 {
+		return false
+	}
+	for _, c := range []byte(label) {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
