@@ -36,6 +36,7 @@ type relay struct {
 	watchdog *time.Timer
 	ended    [2]bool // the direction from this side is over
 	failure  error   // what ended the relay, when it was not both ends
+	returned bool    // run is over: timers that fire late leave the conns alone
 }
 
 func (r *relay) run(ctx context.Context) error {
@@ -53,6 +54,7 @@ func (r *relay) run(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.watchdog.Stop()
+	r.returned = true
 	return r.failure
 }
 
@@ -107,6 +109,7 @@ func (r *relay) over(from Side) {
 // watch runs when the relay may have been without progress for its limit.
 func (r *relay) watch() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	limit, reason := r.b.Limits().Idle, Idle
 	if r.ended[Client] || r.ended[Server] {
 		limit, reason = r.b.Limits().Drain, Drain
@@ -114,11 +117,9 @@ func (r *relay) watch() {
 	still := time.Since(r.begun) - time.Duration(r.progress.Load())
 	if still < limit {
 		r.watchdog.Reset(limit - still)
-		r.mu.Unlock()
 		return
 	}
-	r.mu.Unlock()
-	r.fail(Fails(reason, ByMITM, nil))
+	r.failLocked(Fails(reason, ByMITM, nil))
 }
 
 func (r *relay) touch() { r.progress.Store(int64(time.Since(r.begun))) }
@@ -126,10 +127,17 @@ func (r *relay) touch() { r.progress.Store(int64(time.Since(r.begun))) }
 // fail ends both directions. The first failure counts.
 func (r *relay) fail(err error) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failLocked(err)
+}
+
+func (r *relay) failLocked(err error) {
+	if r.returned {
+		return
+	}
 	if r.failure == nil {
 		r.failure = err
 	}
-	r.mu.Unlock()
 	r.b.Client.SetDeadline(past)
 	r.b.Server.SetDeadline(past)
 }

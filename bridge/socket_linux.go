@@ -104,7 +104,7 @@ func (r *relay) moveUntapped(from Side, src, dst *Stream) error {
 	}
 	pipes.enter()
 	defer pipes.leave()
-	err := r.splice(from, src, in, out)
+	err := r.splice(from, src, dst, in, out)
 	if errors.Is(err, errNoSplice) {
 		return r.copy(from, src, dst, forever64)
 	}
@@ -123,7 +123,7 @@ const (
 )
 
 // splice moves through a pipe that is borrowed only while there is something to move.
-func (r *relay) splice(from Side, src *Stream, in, out *socket) error {
+func (r *relay) splice(from Side, src, dst *Stream, in, out *socket) error {
 	var (
 		p       *pipe
 		n       int64
@@ -181,10 +181,12 @@ func (r *relay) splice(from Side, src *Stream, in, out *socket) error {
 		}
 		pending = n
 		r.b.flow.moved[from].Add(n)
+		dst.writes.Add(1)
 		waitErr := out.raw.Write(drain)
 		if waitErr == nil {
 			waitErr = syscallError("splice", err)
 		}
+		dst.wrote(waitErr)
 		if waitErr != nil {
 			p.close()
 			return &writeError{waitErr}

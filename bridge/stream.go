@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -29,6 +30,9 @@ type Stream struct {
 	buf  []byte // read from conn and not yet discarded
 	end  End
 	err  error // what ended the peer's direction
+
+	writes atomic.Uint64 // how many writes have begun or ended: odd while one runs
+	reset  atomic.Bool   // a write was told of the peer's RST
 }
 
 // NewStream returns a Stream over c. When c itself has a method End() End or
@@ -112,13 +116,26 @@ func (s *Stream) note(err error) {
 		}
 	}
 	switch {
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF) && !s.resetWasTold():
 		s.end = Clean
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		s.end = Cut
 	default:
 		s.end = Reset
 	}
+}
+
+// resetWasTold reports whether it was a write that was told of the peer's RST. The
+// kernel tells it once, and reads end then as if the peer had closed in order. A write
+// that was just told may not have returned yet; one that waits for a peer which has
+// only half-closed is not waited for.
+func (s *Stream) resetWasTold() bool {
+	const moment, step = 100 * time.Millisecond, 100 * time.Microsecond
+	running := s.writes.Load()
+	for waited := time.Duration(0); running%2 == 1 && waited < moment && s.writes.Load() == running; waited += step {
+		time.Sleep(step)
+	}
+	return s.reset.Load()
 }
 
 func isTimeout(err error) bool {
@@ -196,7 +213,20 @@ func (s *Stream) Read(p []byte) (int, error) {
 }
 
 // Write writes to the conn.
-func (s *Stream) Write(p []byte) (int, error) { return s.conn.Write(p) }
+func (s *Stream) Write(p []byte) (int, error) {
+	s.writes.Add(1)
+	n, err := s.conn.Write(p)
+	s.wrote(err)
+	return n, err
+}
+
+// wrote is the end of a write.
+func (s *Stream) wrote(err error) {
+	if errors.Is(err, syscall.ECONNRESET) {
+		s.reset.Store(true)
+	}
+	s.writes.Add(1)
+}
 
 // Close closes the conn. Whoever accepted or dialled it does that; a layer does not.
 func (s *Stream) Close() error { return s.conn.Close() }
