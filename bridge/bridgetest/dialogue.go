@@ -1,0 +1,273 @@
+package bridgetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/bridgeio/bridgeio/bridge"
+)
+
+// Relay plays a script between a client and a server with handler in the middle, and checks that each peer gets
+// exactly the bytes that the other one sent, in every way in which the dialogue can go. See the package's doc for them.
+func Relay(t *testing.T, handler bridge.Handler, script Script, options ...Option) {
+	t.Helper()
+	d := newDialogue(handler, script, append([]Option{Hop("192.0.2.80:1080")}, options...))
+	d.complete(t)
+	d.brokenOff(t, bridge.Client, bridge.Server)
+	d.silences(t, bridge.Client, bridge.Server)
+	d.outOfTurn(t)
+	d.sockets(t, bridge.Client, bridge.Server)
+}
+
+// Terminate plays a script of Send, Recv, Dials or DialFails, and Tunnel steps, in every way in which the dialogue can
+// go: the client speaks with us, and through us with the peer that we dialled for it.
+func Terminate(t *testing.T, handler bridge.Handler, script Script, options ...Option) {
+	t.Helper()
+	d := newDialogue(handler, script, options)
+	d.terminates = true
+	sides := []bridge.Side{bridge.Client}
+	if len(d.script.acts(bridge.Server)) > 0 {
+		sides = append(sides, bridge.Server)
+	}
+	d.complete(t)
+	d.brokenOff(t, sides...)
+	d.silences(t, sides...)
+	d.sockets(t, sides...)
+}
+
+func newDialogue(handler bridge.Handler, script Script, options []Option) *dialogue {
+	d := &dialogue{handler: handler, script: script.expanded(), reason: bridge.EOF}
+	for _, o := range options {
+		o(d)
+	}
+	return d
+}
+
+// whole is the play in which each message is one write and the client ends first.
+func (d *dialogue) whole(name string) play {
+	p := play{name: name, buffer: 64 << 10, expect: asScripted}
+	for side := range p.parts {
+		p.parts[side] = part{
+			acts:       d.script.acts(bridge.Side(side)),
+			everything: len(d.script.heard(bridge.Side(side))),
+			chunk:      func() int { return 1 << 20 },
+		}
+	}
+	p.parts[bridge.Client].ending = closes
+	return p
+}
+
+// serverEnds turns the play into one in which the server ends first.
+func (p play) serverEnds() play {
+	p.parts[bridge.Client].ending, p.parts[bridge.Server].ending = follows, closes
+	return p
+}
+
+// chunked turns the play into one of writes and reads of the given sizes.
+func (p play) chunked(size func() int, read int) play {
+	p.parts[bridge.Client].chunk, p.parts[bridge.Server].chunk = size, size
+	p.conns.MaxRead = read
+	return p
+}
+
+// pipelined turns the play into one in which the client waits for nothing.
+func (p play) pipelined() play {
+	client, server := &p.parts[bridge.Client], &p.parts[bridge.Server]
+	client.acts, server.acts = atOnce(client.acts), coalesced(server.acts)
+	return p
+}
+
+// in performs plays, each in a bubble of its own, until one fails.
+func (d *dialogue) in(t *testing.T, name string, plays ...play) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Helper()
+		for _, p := range plays {
+			synctest.Test(t, func(t *testing.T) {
+				t.Helper()
+				d.perform(t, memory(), p)
+			})
+			if t.Failed() {
+				return
+			}
+		}
+	})
+}
+
+// complete is the plays in which nothing goes wrong.
+func (d *dialogue) complete(t *testing.T) {
+	t.Helper()
+	one := func() int { return 1 }
+	whole := d.whole("whole messages")
+	d.in(t, "whole", whole)
+	d.in(t, "byte by byte", d.whole("one byte at a time").chunked(one, 1))
+	d.in(t, "in random chunks", d.randomly()...)
+	if len(d.script.acts(bridge.Server)) > 0 {
+		d.in(t, "ended by the server", d.whole("the server ends first").serverEnds())
+	}
+	if d.inTurn {
+		return
+	}
+	atOnce := d.whole("the client waits for nothing").pipelined()
+	withEnd := d.whole("the client waits for nothing and ends at once").pipelined()
+	withEnd.parts[bridge.Client].ending = cuts
+	byBytes := d.whole("the client waits for nothing, one byte at a time").pipelined().chunked(one, 1)
+	d.in(t, "pipelined", atOnce, withEnd, byBytes)
+}
+
+// seeds of the random chunks. They are few and fixed: what fails once fails again.
+const seeds = 8
+
+func (d *dialogue) randomly() []play {
+	var plays []play
+	for seed := range uint64(seeds) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		size := func() int { return 1 + random.IntN(1<<random.IntN(12)) }
+		plays = append(plays, d.whole(fmt.Sprintf("random chunks of seed %d", seed)).chunked(size, size()))
+	}
+	return plays
+}
+
+// offsets returns where a stream of n bytes is broken off: everywhere in the first few thousand bytes, and beyond
+// them in steps, which are prime, to meet no boundary by rule.
+func offsets(n int) []int {
+	var all []int
+	for i := 0; i < n; i++ {
+		if all = append(all, i); i >= 2048 {
+			i += 508
+		}
+	}
+	return append(all, n)
+}
+
+// brokenOff is the plays in which a peer closes or resets, at each of its bytes.
+func (d *dialogue) brokenOff(t *testing.T, sides ...bridge.Side) {
+	t.Helper()
+	for _, side := range sides {
+		var ends, resets []play
+		for _, n := range offsets(len(sends(d.script.acts(side)))) {
+			ends = append(ends, d.ended(side, n))
+			resets = append(resets, d.reset(side, n))
+		}
+		d.in(t, fmt.Sprintf("ended by the %s at every offset", side), ends...)
+		d.in(t, fmt.Sprintf("reset by the %s at every offset", side), resets...)
+	}
+}
+
+func (d *dialogue) ended(side bridge.Side, n int) play {
+	p := d.whole(fmt.Sprintf("the %s ends after %d bytes", side, n))
+	p.parts[side].acts, p.parts[side].ending = upTo(p.parts[side].acts, n), cuts
+	p.parts[side.Other()].ending = follows
+	if p.expect = delivered; d.terminates {
+		p.expect = anything
+	}
+	return p.shortened()
+}
+
+func (d *dialogue) reset(side bridge.Side, n int) play {
+	p := d.whole(fmt.Sprintf("the %s resets after %d bytes", side, n))
+	p.parts[side].acts, p.parts[side].ending = upTo(p.parts[side].acts, n), resets
+	p.parts[side.Other()].ending = follows
+	if p.expect = wasReset; d.terminates {
+		p.expect = anything
+	}
+	return p.shortened()
+}
+
+// shortened leaves out of the other peer's part what it can't do any more, because it waits for what is not sent.
+func (p play) shortened() play {
+	heard := [2]int{len(hears(p.parts[bridge.Server].acts)), len(hears(p.parts[bridge.Client].acts))}
+	for changed := true; changed; {
+		changed = false
+		for side := range p.parts {
+			acts := p.parts[side].acts
+			if last := len(acts) - 1; last >= 0 && acts[last].after > heard[side] {
+				heard[1-side] -= len(acts[last].heard)
+				p.parts[side].acts = acts[:last]
+				changed = true
+			}
+		}
+	}
+	return p
+}
+
+// silences is the plays in which a peer says nothing more, at each of its messages. It may read on, or not.
+func (d *dialogue) silences(t *testing.T, sides ...bridge.Side) {
+	t.Helper()
+	for _, side := range sides {
+		var plays []play
+		for n := range d.script.acts(side) {
+			p := d.whole(fmt.Sprintf("the %s is silent from its message %d", side, n+1))
+			p.parts[side].acts, p.parts[side].ending = p.parts[side].acts[:n], follows
+			p.parts[side.Other()].ending = follows
+			p.expect = anything
+			deaf := p
+			deaf.name += ", and does not read"
+			deaf.parts[side].deaf = true
+			deaf.buffer = 1
+			plays = append(plays, p.shortened(), deaf)
+		}
+		d.in(t, fmt.Sprintf("silence of the %s at every message", side), plays...)
+	}
+}
+
+// outOfTurn is the plays in which the server says something that it is not asked for, before each message of either.
+func (d *dialogue) outOfTurn(t *testing.T) {
+	t.Helper()
+	var plays []play
+	extra := []byte("\x00\xffout of turn\r\n\r\n")
+	server := d.script.acts(bridge.Server)
+	for n := range len(server) + 1 {
+		p := d.whole(fmt.Sprintf("the server speaks out of turn before its message %d", n+1))
+		after := 0
+		if n > 0 {
+			after = server[n-1].after
+		}
+		p.parts[bridge.Server].acts = slices.Insert(slices.Clone(server), n, act{after, extra, extra})
+		p.parts[bridge.Client].everything += len(extra)
+		p.expect = delivered
+		plays = append(plays, p)
+	}
+	d.in(t, "out of turn", plays...)
+}
+
+// sockets is the most telling plays on real sockets.
+func (d *dialogue) sockets(t *testing.T, sides ...bridge.Side) {
+	t.Helper()
+	t.Run("on loopback", func(t *testing.T) {
+		t.Helper()
+		plays := []play{d.whole("whole messages on loopback")}
+		if len(d.script.acts(bridge.Server)) > 0 {
+			plays = append(plays, d.whole("the server ends first on loopback").serverEnds())
+		}
+		if !d.inTurn {
+			plays = append(plays, d.whole("the client waits for nothing on loopback").pipelined())
+		}
+		for _, side := range sides {
+			for _, n := range boundaries(d.script.acts(side)) {
+				plays = append(plays, d.ended(side, n), d.reset(side, n))
+			}
+		}
+		for _, p := range plays {
+			t.Run(p.name, func(t *testing.T) {
+				t.Helper()
+				Baseline(t)
+				d.perform(t, loopback(t), p)
+			})
+		}
+	})
+}
+
+// boundaries returns the offsets at the end and in the middle of each message.
+func boundaries(acts []act) []int {
+	at := []int{}
+	n := 0
+	for _, a := range acts {
+		at = append(at, n, n+len(a.data)/2)
+		n += len(a.data)
+	}
+	return slices.Compact(append(at, n))
+}
