@@ -1,0 +1,164 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bridgeio/bridgeio/bridge"
+)
+
+const (
+	// queueLimit bounds the bytes that wait to be written, over all flows.
+	queueLimit = 64 << 20
+
+	// patience is how long one write of a flow waits for room in the queue.
+	patience = time.Second
+
+	// autoflush is how long a byte may wait for others before it is written.
+	autoflush = time.Second
+
+	// closePatience is how long Close waits for a destination that takes nothing.
+	closePatience = 10 * time.Second
+)
+
+// Config says what is captured. The zero value captures decrypted flows.
+type Config struct {
+	// All adds the flows in which nothing was decrypted. Their ports are written
+	// as they are.
+	All bool
+
+	// Log is told when the capture loses something; nil means slog.Default.
+	Log *slog.Logger
+}
+
+// Stats counts what a Writer did.
+type Stats struct {
+	Flows   int64 // flows of which something is in the capture
+	Packets int64
+	Payload int64 // bytes of application data in them
+	Lost    int64 // flows that the capture gave up on
+}
+
+// Writer writes flows into one capture. It is safe for concurrent use. Close it.
+type Writer struct {
+	config Config
+	queue  *queue
+	rec    *recorder
+	closer io.Closer // nil when the destination is not ours to close
+	done   chan struct{}
+	close  func() error
+	isn    func(start time.Time) uint32
+
+	flows sync.Map // *bridge.Flow to *conversation
+	count struct{ flows, packets, payload, lost atomic.Int64 }
+}
+
+// Create makes a Writer that writes to a file, which Close closes. "-" is stdout. A
+// file that is new can be read by its owner only; one that exists is emptied.
+func Create(name string, config Config) (*Writer, error) {
+	if name == "-" {
+		return NewWriter(os.Stdout, config)
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("create capture: %w", err)
+	}
+	w, err := NewWriter(f, config)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	w.closer = f
+	return w, nil
+}
+
+// NewWriter writes a file header to dst and returns a Writer that writes packets after
+// it, from one goroutine and whole packets at a time. When a write fails in the middle
+// of a packet and dst can seek and truncate, as files can, that part is taken back.
+func NewWriter(dst io.Writer, config Config) (*Writer, error) {
+	return newWriter(dst, config, queueLimit, clockISN)
+}
+
+func newWriter(dst io.Writer, config Config, limit int, isn func(time.Time) uint32) (*Writer, error) {
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	out, err := newOutput(dst)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{config: config, queue: newQueue(limit), done: make(chan struct{}), isn: isn}
+	w.close = sync.OnceValue(w.shut)
+	w.rec = newRecorder(w, out)
+	go w.run()
+	return w, nil
+}
+
+// clockISN returns the initial sequence number of the client's side: RFC 9293
+// §3.4.1 has a clock that ticks every 4 µs.
+func clockISN(start time.Time) uint32 { return uint32(start.UnixMicro() / 4) }
+
+// Observer returns what tells the Writer of flows.
+func (w *Writer) Observer() *bridge.Observer {
+	return &bridge.Observer{Tap: w.tap, Close: w.end}
+}
+
+// Stats returns the counters as they are now.
+func (w *Writer) Stats() Stats {
+	return Stats{w.count.flows.Load(), w.count.packets.Load(), w.count.payload.Load(), w.count.lost.Load()}
+}
+
+// Close writes what is queued and ends the capture; flows that go on are no longer
+// seen. It returns the error that left something unwritten. When the destination takes
+// nothing for 10 seconds it gives up; the goroutine then ends with the write that hangs.
+func (w *Writer) Close() error { return w.close() }
+
+func (w *Writer) shut() error {
+	w.queue.close()
+	err := w.await()
+	if w.closer != nil {
+		err = errors.Join(err, w.closer.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("close capture: %w", err)
+	}
+	return nil
+}
+
+// await waits for the goroutine for as long as it makes progress.
+func (w *Writer) await() error {
+	look := time.NewTicker(closePatience)
+	defer look.Stop()
+	for seen := w.rec.out.taken.Load(); ; {
+		select {
+		case <-w.done:
+			return w.rec.out.err
+		case <-look.C:
+		}
+		now := w.rec.out.taken.Load()
+		if now == seen {
+			return fmt.Errorf("nothing was written for %v, and %d bytes are left", closePatience, w.queue.waiting())
+		}
+		seen = now
+	}
+}
+
+// run writes what is queued until the queue is closed.
+func (w *Writer) run() {
+	defer close(w.done)
+	for w.queue.await() {
+		for p := w.queue.take(); p != nil; p = w.queue.take() {
+			w.rec.page(p)
+			w.queue.release(p)
+		}
+		if !w.rec.flush() {
+			w.queue.later()
+		}
+	}
+	w.rec.flush()
+}
