@@ -81,6 +81,8 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"the product uses everything below", "mitm/chain.go", ours + "mitm/ca", true},
 		{"the product does not use the command", "mitm/chain.go", ours + "cmd/mitm", false},
 		{"the product does not use a test module", "mitm/demo.go", "go.uber.org/goleak", false},
+		{"the demonstration uses the product", "mitm/demo/demo.go", ours + "mitm", true},
+		{"the demonstration uses no test module", "mitm/demo/demo.go", "github.com/pires/go-proxyproto", false},
 		{"the command uses the product", "cmd/mitm/main.go", ours + "mitm", true},
 		{"the command does not reach below the product", "cmd/mitm/main.go", ours + "bridge", false},
 		{"the command uses one other module", "cmd/mitm/main.go", "github.com/spf13/cobra", true},

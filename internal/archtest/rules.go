@@ -27,6 +27,8 @@ var rules = []rule{
 	{pkg: "layers/*/...", ours: []string{"bridge", "detect"}, third: []string{"..."}},
 
 	{pkg: "mitm", ours: []string{"bridge", "detect", "layers/...", "mitm/...", "internal/..."}, third: []string{"..."}},
+	// The demonstration uses the product as its users do, from above.
+	{pkg: "mitm/demo", ours: []string{"bridge", "detect", "layers/...", "mitm", "mitm/..."}, third: []string{"..."}},
 	{pkg: "mitm/*/...", ours: []string{"bridge", "detect", "layers/...", "internal/..."}, third: []string{"..."}},
 	{pkg: "cmd/mitm", ours: []string{"mitm/..."}, third: []string{"github.com/spf13/..."}},
 
