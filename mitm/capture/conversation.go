@@ -54,12 +54,18 @@ func (c *conversation) show(from bridge.Side, b []byte) {
 		c.queued.Store(true)
 		return
 	}
-	if c.giveUp() {
-		c.w.config.Log.Warn("capture: gave up on a flow, its bytes can't be written as fast as they come",
-			"flow", c.flow.ID(), "waited", patience)
-		e.kind = kindGap
-		c.last(e)
+	c.starve(e)
+}
+
+// starve gives up on the conversation because there was no room for an event.
+func (c *conversation) starve(e event) {
+	if !c.giveUp() {
+		return
 	}
+	c.w.config.Log.Warn("capture: gave up on a flow, its bytes can't be written as fast as they come",
+		"flow", c.flow.ID(), "waited", patience)
+	e.kind = kindGap
+	c.w.queue.tryPut(e, nil, c.queued.Load())
 }
 
 // giveUp reports whether the caller is the first to give up on the conversation.
@@ -71,15 +77,9 @@ func (c *conversation) giveUp() bool {
 	return true
 }
 
-// last queues what ends a conversation. There is always room for it when something of
-// the conversation is in the capture; there are only as many of these as flows at a
-// time. Else a destination that hangs would cost memory for each flow that comes.
-func (c *conversation) last(e event) {
-	c.begin.Do(c.resolve)
-	c.w.queue.tryPut(e, nil, c.queued.Load())
-}
-
-// end is told of every flow's end.
+// end is told of every flow's end. For that there is always room when something of the
+// conversation is in the capture: there are only as many of these as flows at a time.
+// With room for all, a destination that hangs would cost memory for each flow that comes.
 func (w *Writer) end(f *bridge.Flow, out bridge.Outcome) {
 	v, ok := w.flows.LoadAndDelete(f)
 	if !ok {
@@ -97,7 +97,12 @@ func (w *Writer) end(f *bridge.Flow, out bridge.Outcome) {
 	if out.Reason == bridge.EOF {
 		e.kind = kindFIN
 	}
-	c.last(e)
+	c.begin.Do(c.resolve)
+	if c.queued.Load() {
+		w.queue.tryPut(e, nil, true)
+	} else if !w.queue.put(e, nil) {
+		c.starve(e)
+	}
 }
 
 // resolve sets the addresses that a conversation is written with, both of one family.

@@ -152,6 +152,23 @@ func TestOnlyTheFlowThatFindsNoRoomIsGivenUp(t *testing.T) {
 	})
 }
 
+func TestAFlowWithoutBytesWaitsForRoomAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, g := stuck(t, 1000)
+		o := s.Observer()
+		empty := web().make(t)
+		o.Tap(empty)
+		o.Tap(web().make(t))(client, make([]byte, 900))
+		begun := time.Now()
+		o.Close(empty, outcome(bridge.EOF, bridge.ByClient))
+		if waited := time.Since(begun); waited != patience || s.Stats().Lost != 1 || s.log.count(empty.ID()) != 1 {
+			t.Errorf("waited %v, stats %+v; want %v and one flow lost", waited, s.Stats(), patience)
+		}
+		close(g.open)
+		s.finish()
+	})
+}
+
 func TestFlowsCostNoMemoryWhileTheDestinationHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g := stuck(t, 1000)
