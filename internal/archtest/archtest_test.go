@@ -84,7 +84,7 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"the demonstration uses the product", "mitm/demo/demo.go", ours + "mitm", true},
 		{"the demonstration uses no test module", "mitm/demo/demo.go", "github.com/pires/go-proxyproto", false},
 		{"the command uses the product", "cmd/mitm/main.go", ours + "mitm", true},
-		{"the command does not reach below the product", "cmd/mitm/main.go", ours + "bridge", false},
+		{"the command does not reach for a layer", "cmd/mitm/main.go", ours + "layers/socks", false},
 		{"the command uses one other module", "cmd/mitm/main.go", "github.com/spf13/cobra", true},
 		{"the command uses no further module", "cmd/mitm/main.go", "golang.org/x/sys/unix", false},
 		{"a leaf knows nothing above it", "internal/peers/nginx.go", ours + "bridge", false},

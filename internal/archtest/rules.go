@@ -30,7 +30,7 @@ var rules = []rule{
 	// The demonstration uses the product as its users do, from above.
 	{pkg: "mitm/demo", ours: []string{"bridge", "detect", "layers/...", "mitm", "mitm/..."}, third: []string{"..."}},
 	{pkg: "mitm/*/...", ours: []string{"bridge", "detect", "layers/...", "internal/..."}, third: []string{"..."}},
-	{pkg: "cmd/mitm", ours: []string{"mitm/..."}, third: []string{"github.com/spf13/..."}},
+	{pkg: "cmd/mitm", ours: []string{"bridge", "detect", "mitm/..."}, third: []string{"github.com/spf13/..."}},
 
 	{pkg: "internal/...", ours: []string{"internal/..."}, third: []string{"..."}, tests: true},
 	{pkg: "interop/...", ours: []string{"..."}, third: []string{"..."}, tests: true},
