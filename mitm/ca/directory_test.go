@@ -118,7 +118,7 @@ func TestProcessesThatStartAtOnceMakeOneAuthority(t *testing.T) {
 }
 
 func TestOpensAtOnceMakeOneAuthority(t *testing.T) {
-	for range 20 {
+	for range 8 {
 		dir := rsaDir(t)
 		got := atOnce(8, func() string {
 			a, err := Open(dir)

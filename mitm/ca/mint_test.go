@@ -129,6 +129,18 @@ func TestConcurrentMintsSignOnce(t *testing.T) {
 	}
 }
 
+// TestALateFlightFindsTheLeaf is the caller that missed the cache just before another flight landed.
+func TestALateFlightFindsTheLeaf(t *testing.T) {
+	a, want := open(t, rsaDir(t)), &tls.Certificate{}
+	mint := func() (*tls.Certificate, error) { return want, nil }
+	for range 2 {
+		if got, err := a.once(leafID{}, mint); got != want || err != nil {
+			t.Errorf("once = %p, %v, want %p", got, err, want)
+		}
+		mint = func() (*tls.Certificate, error) { return nil, errors.New("minted again") }
+	}
+}
+
 func TestTheCacheTellsServersAndSignersApart(t *testing.T) {
 	a, o := open(t, rsaDir(t)), newOrigin(t)
 	servers := []*x509.Certificate{
