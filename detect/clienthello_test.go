@@ -359,7 +359,7 @@ func TestParseClientHelloIsBounded(t *testing.T) {
 }
 
 func TestEveryValueOfEveryByteOfAHelloIsTaken(t *testing.T) {
-	b := hellos(t)["curl"]
+	b := hellos(t)["ossl_13"]
 	d := detect.TLS()
 	for i := range b {
 		scratch := bytes.Clone(b)

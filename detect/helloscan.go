@@ -66,12 +66,22 @@ func (c *helloCursor) fail(field string, at int) {
 	}
 }
 
-// wait ends the reading because buf ends. What is missing of the message takes at least its own length, and the headers
-// of as many records as it fills beyond the current one.
-func (c *helloCursor) wait() {
+// need is the least length that buf must have to hold the whole message: what is missing of it, and the headers of as
+// many records as that fills beyond the current one.
+func (c *helloCursor) need() int {
 	missing := max(c.size, minHello) - c.off
 	records := (max(missing-c.left, 0) + maxRecordLen - 1) / maxRecordLen
-	c.out = shortWithin(MaxClientHello, c.pos+missing+records*recordHeaderLen)
+	return c.pos + missing + records*recordHeaderLen
+}
+
+// wait ends the reading because buf ends.
+func (c *helloCursor) wait() { c.out = short(c.need()) }
+
+// bound ends the reading when a length that was just read makes the whole too long.
+func (c *helloCursor) bound() {
+	if c.need() > MaxClientHello {
+		c.fail("length", c.pos-1)
+	}
 }
 
 // room ends the reading when fewer than n bytes are left before the offset end in the message.
@@ -112,6 +122,7 @@ func (c *helloCursor) recordLength(n int) {
 	c.pos += recordHeaderLen
 	c.left = n
 	c.records++
+	c.bound()
 }
 
 // skip moves over n bytes of the message.
@@ -220,6 +231,7 @@ func (c *helloCursor) messageSize(size int) {
 		c.fail("record length", c.pos-1)
 	default:
 		c.size = size
+		c.bound()
 	}
 }
 

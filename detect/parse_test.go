@@ -46,7 +46,7 @@ func (p parser) check(t *testing.T, buf []byte) {
 	if final != nil && final != detect.ErrShort && !errors.As(final, &broken) {
 		t.Fatalf("%s(%q) = %v, want ErrShort or a MalformedError", p.name, buf, final)
 	}
-	firstMalformed := false
+	malformed := false
 	for n := max(0, len(buf)-3000); n < len(buf); n++ {
 		got, m, err := p.parse(buf[:n:n])
 		switch {
@@ -58,13 +58,10 @@ func (p parser) check(t *testing.T, buf []byte) {
 			if err != detect.ErrShort {
 				t.Fatalf("%s(%q) = %v, but more bytes make it %v", p.name, buf[:n], err, final)
 			}
-		case err == nil, firstMalformed && err == detect.ErrShort:
+		case err == nil, malformed && err == detect.ErrShort:
 			t.Fatalf("%s(%q) = %v, but more bytes make it %v", p.name, buf[:n], err, final)
 		case err != detect.ErrShort:
-			firstMalformed = true
-			if err.Error() != final.Error() {
-				t.Fatalf("%s(%q) = %v, but more bytes make it %v", p.name, buf[:n], err, final)
-			}
+			malformed = true // more bytes may show a better reason, but no way back
 		}
 	}
 	if final == nil {
@@ -93,8 +90,7 @@ func TestParsersOnEveryPrefixOfEveryOpening(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			accepted := 0
 			for _, b := range openings(t) {
-				p.check(t, b)
-				p.check(t, append(bytes.Clone(b), "surplus"...))
+				p.check(t, append(bytes.Clone(b), "surplus"...)) // its prefixes are those of b and b itself
 				if _, _, err := p.parse(b); err == nil {
 					accepted++
 				}

@@ -9,22 +9,31 @@ import (
 	"github.com/bridgeio/bridgeio/detect"
 )
 
-// Each prefix up to everyPrefix bytes is looked at. Beyond it steps are taken: the work on a prefix is linear in it.
-const (
-	everyPrefix = 2048
-	stride      = 509 // prime, to meet no boundary by rule
-)
+// pace says which prefixes are looked at. The work on one is linear in it, so on a long sample that is quadratic.
+type pace struct {
+	undecided int // while there is no verdict, each up to this length,
+	decided   int // and this many after the verdict;
+	stride    int // then steps of this length
+	fillers   int // in how many ways a sample is continued to the limit
+}
+
+// A stride is a prime, to meet no boundary by rule.
+func exhaustive() pace { return pace{stride: 1, fillers: fillers} }
+func thorough() pace   { return pace{undecided: 4096, decided: 64, stride: 61, fillers: fillers} }
+func brisk() pace      { return pace{undecided: 96, decided: 16, stride: 211, fillers: 1} }
 
 // checker goes over the prefixes of a sample in rising length, so the first violation is the shortest.
 type checker struct {
 	d      detect.Detector
 	sample []byte
+	pace   pace
 	broken *Violation
 
 	settled   bool
-	verdict   detect.Verdict // that must stand from now on, once settled
-	settledAt int
-	need      int // the largest Need so far
+	settledAt int            // the first length with a verdict that must stand
+	verdict   detect.Verdict // the last one, once settled,
+	verdictAt int            // and its length
+	need      int            // the largest Need so far
 	needAt    int
 	silent    int // prefixes up to this length have no match, and must not allocate; -1: none
 }
@@ -41,17 +50,21 @@ func (c *checker) law(name string, holds bool, prefix []byte, format string, arg
 
 // prefixes checks the prefixes of the sample and the sample.
 func (c *checker) prefixes() {
-	for n := 0; n <= len(c.sample) && c.broken == nil; n = next(n, len(c.sample)) {
+	for n := 0; n <= len(c.sample) && c.broken == nil; n = c.next(n, len(c.sample)) {
 		c.prefix(c.sample[:n])
 	}
 }
 
 // next is the length to look at after n, when the whole is size long.
-func next(n, size int) int {
-	if n < everyPrefix || n == size {
+func (c *checker) next(n, size int) int {
+	every := n < c.pace.undecided
+	if c.settled {
+		every = every && n < c.settledAt+c.pace.decided
+	}
+	if every || n == size {
 		return n + 1
 	}
-	return min(n+stride, size)
+	return min(n+c.pace.stride, size)
 }
 
 // beyond continues the sample in some ways up to the limit, where the detector has to have made up its mind.
@@ -60,11 +73,8 @@ func (c *checker) beyond() {
 	if len(c.sample) >= limit || c.settled || c.broken != nil {
 		return
 	}
-	fillers := []byte{0, 'a', ' ', '\n', 0xff}
-	if n := len(c.sample); n > 0 {
-		fillers = append(fillers, c.sample[n-1])
-	}
-	for _, filler := range fillers {
+	for i := range c.pace.fillers {
+		filler := c.filler(len(c.sample) + i)
 		long := append(bytes.Clone(c.sample), bytes.Repeat([]byte{filler}, limit+1-len(c.sample))...)
 		each, seen := *c, len(c.sample)
 		for _, n := range []int{len(c.sample) + 1, limit - 1, limit, limit + 1} {
@@ -78,6 +88,19 @@ func (c *checker) beyond() {
 			return
 		}
 	}
+}
+
+// fillers is how many bytes filler chooses from: some fixed ones, and the last of the sample.
+const (
+	fixedFillers = "\x00a \n\xff"
+	fillers      = len(fixedFillers) + 1
+)
+
+func (c *checker) filler(i int) byte {
+	if i %= fillers; i == len(fixedFillers) && len(c.sample) > 0 {
+		return c.sample[len(c.sample)-1]
+	}
+	return fixedFillers[i%len(fixedFillers)]
 }
 
 // prefix checks all laws but the one about allocations on one prefix.
@@ -123,15 +146,16 @@ func (c *checker) progress(p []byte, v detect.Verdict) {
 
 func (c *checker) stability(p []byte, v detect.Verdict) {
 	if !c.settled {
-		c.settled, c.settledAt, c.verdict = v.Kind != detect.NeedMore, len(p), v
+		c.settled, c.settledAt = v.Kind != detect.NeedMore, len(p)
+		c.verdict, c.verdictAt = v, len(p)
 		return
 	}
-	c.law("stability", v.Kind == c.verdict.Kind, p, "%v, but at %d bytes it was %v", v.Kind, c.settledAt, c.verdict.Kind)
+	c.law("stability", v.Kind == c.verdict.Kind, p, "%v, but at %d bytes it was %v", v.Kind, c.verdictAt, c.verdict.Kind)
 	if v.Info != nil && c.verdict.Info != nil {
 		c.law("stability", grows(*c.verdict.Info, *v.Info), p, "info %+v, but at %d bytes it was %+v",
-			*v.Info, c.settledAt, *c.verdict.Info)
+			*v.Info, c.verdictAt, *c.verdict.Info)
 	}
-	c.verdict, c.settledAt = v, len(p)
+	c.verdict, c.verdictAt = v, len(p)
 }
 
 // grows says whether later says all that earlier did.
@@ -189,14 +213,14 @@ func (c *checker) allocations() {
 		return
 	}
 	all := func() {
-		for n := 0; n <= c.silent; n = next(n, c.silent) {
+		for n := 0; n <= c.silent; n = c.next(n, c.silent) {
 			c.d.Func(input(c.d, c.sample[:n]))
 		}
 	}
 	if testing.AllocsPerRun(5, all) == 0 {
 		return
 	}
-	for n := 0; n <= c.silent; n = next(n, c.silent) {
+	for n := 0; n <= c.silent; n = c.next(n, c.silent) {
 		in := input(c.d, c.sample[:n])
 		count := testing.AllocsPerRun(100, func() { c.d.Func(in) })
 		c.law("bounded work", count == 0, c.sample[:n], "%v allocations without a match", count)

@@ -154,6 +154,20 @@ func TestLawsNameTheLawThatIsBroken(t *testing.T) {
 	}
 }
 
+func TestCheckFindsTheShortestPrefixFarBehindTheDecision(t *testing.T) {
+	fickle := detect.Func("fickle", 4096, func(b []byte) detect.Verdict {
+		if len(b) < 1234 {
+			return detect.No()
+		}
+		return detect.Yes(detect.Info{})
+	})
+	var broken *detecttest.Violation
+	err := detecttest.Check(fickle, make([]byte, 2000))
+	if !errors.As(err, &broken) || broken.Law != "stability" || len(broken.Prefix) != 1234 {
+		t.Errorf("Check = %v, want stability on 1234 bytes", err)
+	}
+}
+
 func TestLawsReportEachBadSample(t *testing.T) {
 	undecided := client(func([]byte) detect.Verdict { return detect.More(1) })
 	r := &recorder{TB: t}
