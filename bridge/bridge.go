@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -27,7 +29,7 @@ type Bridge struct {
 	limits   *Limits
 	flow     *Flow
 	hop      Addr
-	raw      net.Conn // what the server side was dialled as
+	bottom   bottom
 	redo     redo
 	passed   [2]bool // the end of this side's direction was passed on
 	firstEnd Party   // who ended a direction first
@@ -105,7 +107,10 @@ func (b *Bridge) Dial(ctx context.Context) error {
 	if err != nil {
 		return &DialError{b.hop, err}
 	}
-	b.raw, b.Server = c, NewStream(c)
+	if !b.bottom.dialled(c) {
+		return Fails(Shutdown, ByMITM, errShutdown)
+	}
+	b.Server = NewStream(c)
 	b.flow.setServer(AddrOf(c.RemoteAddr()))
 	return nil
 }
@@ -122,11 +127,60 @@ func dialTCP(ctx context.Context, hop Addr, f *Flow) (net.Conn, error) {
 
 // closeServer closes the server side and forgets it.
 func (b *Bridge) closeServer() {
-	if b.raw != nil {
-		b.raw.Close()
+	b.bottom.close(Server)
+	b.Server = nil
+	b.passed[Client] = false
+}
+
+// bottom is what was accepted and dialled for a flow, below all layers. It is the one
+// part of a Bridge that others than the flow's goroutine may touch, to cut the flow.
+type bottom struct {
+	mu    sync.Mutex
+	conns [2]net.Conn // by Side; nil when there is none, or none any more
+	cut   bool
+}
+
+func (b *bottom) accepted(c net.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.conns[Client] = c
+}
+
+// dialled adds the conn of the server side. It closes it and returns false when the
+// flow has been cut.
+func (b *bottom) dialled(c net.Conn) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cut {
+		c.Close()
+		return false
 	}
-	b.raw, b.Server = nil, nil
-	b.passed[Client], b.passed[Server] = false, false
+	b.conns[Server] = c
+	return true
+}
+
+// close closes one side's conn, once.
+func (b *bottom) close(s Side) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closeLocked(s)
+}
+
+func (b *bottom) closeLocked(s Side) {
+	if c := b.conns[s]; c != nil {
+		b.conns[s] = nil
+		c.Close()
+	}
+}
+
+// cutAll closes both conns, whatever is being done with them: a layer that waits for
+// one of them, and for no context, fails.
+func (b *bottom) cutAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut = true
+	b.closeLocked(Client)
+	b.closeLocked(Server)
 }
 
 // Replace puts c, which a layer has made on top of that side's stream, in the
@@ -203,23 +257,25 @@ func (b *Bridge) send(to Side, p []byte) error {
 }
 
 func writeFailure(to Side, err error) error {
+	var errno syscall.Errno
 	switch {
-	case isReset(err):
-		return Fails(Resets, By(to), err)
-	case isTimeout(err):
+	case isInterrupt(err):
 		return Fails(Timeout, By(to), err)
+	case errors.As(err, &errno):
+		return Fails(Resets, By(to), err) // ETIMEDOUT and EHOSTUNREACH end a conn, too
 	}
 	return Fails(Internal, By(to), err)
 }
 
-// passEnd ends the other side's direction as this side has ended its own, once.
-func (b *Bridge) passEnd(from Side) error {
+// passEnd ends the other side's direction as this side has ended its own, once. When
+// that fails, the other side is gone, which reading from it tells.
+func (b *Bridge) passEnd(from Side) {
 	if b.passed[from] {
-		return nil
+		return
 	}
 	b.passed[from] = true
 	b.noteEnd(from)
-	return b.side(from.Other()).EndWrite(b.side(from).End())
+	b.side(from.Other()).EndWrite(b.side(from).End())
 }
 
 // noteEnd remembers who ended a direction first.

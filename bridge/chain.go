@@ -93,7 +93,8 @@ func (e *finalError) Error() string { return e.err.Error() }
 func (e *finalError) Unwrap() error { return e.err }
 
 // Final marks the error of a layer that has answered the client itself, so that the
-// flow ends and does not go on as a raw relay. Final(nil) is nil.
+// flow ends and does not go on as a raw relay, nor is mirrored to the client as a
+// refused connection. Final(nil) is nil.
 func Final(err error) error {
 	if err == nil {
 		return nil

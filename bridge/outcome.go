@@ -147,8 +147,15 @@ func dialReason(err error) Reason {
 		return Refused
 	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return Timeout
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
-		return Unreachable
+	}
+	for _, errno := range []syscall.Errno{
+		syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.EHOSTDOWN, // no way there
+		syscall.EACCES, syscall.EPERM, // a route or a filter of ours forbids it
+		syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT, syscall.EINVAL, // not an address that one can dial
+	} {
+		if errors.Is(err, errno) {
+			return Unreachable
+		}
 	}
 	return Internal
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -21,13 +22,15 @@ type Proxy struct {
 
 	once   sync.Once
 	limits Limits
-	slots  chan struct{} // one for each flow; nil means no limit
 	flows  sync.WaitGroup
+	closed chan struct{} // by Shutdown
 
 	mu        sync.Mutex
 	closing   bool
 	listeners map[net.Listener]struct{}
 	cut       map[*Bridge]context.CancelCauseFunc
+	accepted  int           // flows of accepted conns, which count towards MaxFlows
+	room      chan struct{} // closed when there is room again; nil when nobody waits
 }
 
 // FixedHop returns a Proxy's Hop that is the same for every conn.
@@ -41,18 +44,17 @@ var errShutdown = errors.New("shut down")
 func (p *Proxy) init() {
 	p.once.Do(func() {
 		p.limits = p.Limits.WithDefaults()
-		if p.limits.MaxFlows > 0 {
-			p.slots = make(chan struct{}, p.limits.MaxFlows)
-		}
+		p.closed = make(chan struct{})
 		p.listeners = map[net.Listener]struct{}{}
 		p.cut = map[*Bridge]context.CancelCauseFunc{}
 	})
 }
 
 // Serve accepts conns from l until ctx ends or Shutdown is called, which returns nil,
-// or until l fails. While there are Limits.MaxFlows flows it does not accept; when
-// the process is out of descriptors it waits a little and goes on. It closes l. The
-// flows go on when it returns, unless ctx has ended.
+// or until l fails. While there are Limits.MaxFlows flows it does not accept, but for
+// one conn that each further listener was waiting for already; when the process is out
+// of descriptors it waits a little and goes on. It closes l. The flows go on when it
+// returns, unless ctx has ended.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	p.init()
 	if !p.listen(l) {
@@ -62,16 +64,16 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	for backoff := time.Duration(0); ; {
-		if !p.acquire(ctx) {
+		if !p.waitForRoom(ctx) {
 			return nil
 		}
 		c, err := l.Accept()
 		if err == nil {
 			backoff = 0
-			go p.serveSlot(ctx, c)
+			p.enter()
+			go p.serveAccepted(ctx, c)
 			continue
 		}
-		p.release()
 		switch {
 		case ctx.Err() != nil || p.isClosing():
 			return nil
@@ -82,6 +84,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 		select {
 		case <-time.After(backoff):
 		case <-ctx.Done():
+		case <-p.closed:
 		}
 	}
 }
@@ -97,26 +100,55 @@ func isTransient(err error) bool {
 	return false
 }
 
-func (p *Proxy) acquire(ctx context.Context) bool {
-	if p.slots == nil {
-		return ctx.Err() == nil
+// waitForRoom waits until there are less than Limits.MaxFlows flows. It returns false
+// when ctx ends or the proxy is shut down.
+func (p *Proxy) waitForRoom(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		room := p.hasRoom()
+		if room == nil {
+			return true
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+		case <-p.closed:
+			return false
+		}
 	}
-	select {
-	case p.slots <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
+	return false
+}
+
+// hasRoom returns nil when there is room for a flow, else what tells of room.
+func (p *Proxy) hasRoom() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.limits.MaxFlows < 0 || p.accepted < p.limits.MaxFlows {
+		return nil
+	}
+	if p.room == nil {
+		p.room = make(chan struct{})
+	}
+	return p.room
+}
+
+func (p *Proxy) enter() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.accepted++
+}
+
+func (p *Proxy) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.accepted--
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
 	}
 }
 
-func (p *Proxy) release() {
-	if p.slots != nil {
-		<-p.slots
-	}
-}
-
-func (p *Proxy) serveSlot(ctx context.Context, c net.Conn) {
-	defer p.release()
+func (p *Proxy) serveAccepted(ctx context.Context, c net.Conn) {
+	defer p.leave()
 	p.serve(ctx, c)
 }
 
@@ -137,10 +169,13 @@ func (p *Proxy) serve(ctx context.Context, c net.Conn) Outcome {
 		return Outcome{Reason: Shutdown, EndedBy: ByMITM, Err: errShutdown}
 	}
 	defer p.done(b)
+	b.bottom.accepted(c)
+	stop := context.AfterFunc(ctx, b.bottom.cutAll)
+	defer stop()
 	p.Observer.open(b.flow)
 	err := catch(func() error { return p.handle(ctx, b, c) })
 	out := b.outcome(ctx, err)
-	b.finish(ctx, out, c, err)
+	b.finish(ctx, out, c)
 	out.Duration = time.Since(b.flow.start)
 	p.Observer.close(b.flow, out)
 	return out
@@ -159,8 +194,8 @@ func (p *Proxy) handle(ctx context.Context, b *Bridge, c net.Conn) error {
 func (b *Bridge) outcome(ctx context.Context, err error) Outcome {
 	reason, by := ReasonOf(err)
 	switch {
-	case err != nil && ctx.Err() != nil:
-		reason, by = Shutdown, ByMITM
+	case ctx.Err() != nil:
+		reason, by, err = Shutdown, ByMITM, cmp.Or(err, context.Cause(ctx))
 	case reason == EOF && b.firstEnd != "":
 		by = b.firstEnd
 	case reason == Resets && by == ByMITM && b.Client.End() == Reset:
@@ -173,11 +208,11 @@ func (b *Bridge) outcome(ctx context.Context, err error) Outcome {
 
 // finish ends what is still open on both sides, as the outcome asks for, and closes
 // both conns.
-func (b *Bridge) finish(ctx context.Context, out Outcome, client net.Conn, err error) {
-	defer client.Close()
+func (b *Bridge) finish(ctx context.Context, out Outcome, client net.Conn) {
+	defer b.bottom.close(Client)
 	defer b.closeServer()
 	final := (*finalError)(nil)
-	refused := out.Reason == Refused && !errors.As(err, &final)
+	refused := out.Reason == Refused && !errors.As(out.Err, &final)
 	if out.Reason == Resets || refused {
 		b.eachSide(func(s *Stream) { s.EndWrite(Reset) })
 		return
@@ -210,7 +245,7 @@ func linger(c net.Conn) {
 		return
 	}
 	c.SetReadDeadline(time.Now().Add(goodbye))
-	io.CopyN(io.Discard, c, 4*bufferLimit)
+	io.Copy(io.Discard, struct{ io.Reader }{c})
 }
 
 func (b *Bridge) eachSide(f func(*Stream)) {
@@ -275,13 +310,7 @@ func (p *Proxy) Flows() int {
 // returns nil when all flows ended by themselves. A Proxy can't be used again.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.init()
-	p.mu.Lock()
-	p.closing = true
-	for l := range p.listeners {
-		l.Close()
-	}
-	p.mu.Unlock()
-
+	p.stopAccepting()
 	ended := make(chan struct{})
 	go p.wait(ended)
 	ctx, cancel := context.WithTimeout(ctx, p.limits.Shutdown)
@@ -298,6 +327,18 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.mu.Unlock()
 	<-ended
 	return ctx.Err()
+}
+
+func (p *Proxy) stopAccepting() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closing {
+		p.closing = true
+		close(p.closed)
+	}
+	for l := range p.listeners {
+		l.Close()
+	}
 }
 
 func (p *Proxy) wait(ended chan<- struct{}) {

@@ -15,6 +15,8 @@ type redo struct {
 	steps []redoStep
 	bytes int
 	why   error // why it can't be done
+
+	running bool // it is being done: the end of the client's direction is passed on later
 }
 
 // redoStep takes a stream one step further, and returns the stream to go on with.
@@ -88,21 +90,31 @@ func (r *redo) wrapped(wrap func(context.Context, net.Conn) (net.Conn, error)) {
 func (b *Bridge) NoRedial(why error) { b.redo.spoil(why) }
 
 // Redial replaces the server side by a fresh connection to the same hop on which
-// every layer's handshake so far was done again. When that fails, or can't be done,
-// the server side is gone.
+// every layer's handshake so far was done again. When that fails the server side is
+// gone, and the error is Final: what the client has said in that handshake can't be
+// passed on again. When it can't be done, the server side stays as it is.
 func (b *Bridge) Redial(ctx context.Context) error {
 	if b.redo.why != nil {
 		return fmt.Errorf("redial: %w", b.redo.why)
 	}
 	b.closeServer()
+	if err := b.redoSteps(ctx); err != nil {
+		b.closeServer()
+		return Final(fmt.Errorf("redial: %w", err))
+	}
+	return nil
+}
+
+func (b *Bridge) redoSteps(ctx context.Context) error {
+	b.redo.running = true
+	defer func() { b.redo.running = false }()
 	if err := b.Dial(ctx); err != nil {
 		return err
 	}
 	for _, step := range b.redo.steps {
 		s, err := step(ctx, b, b.Server)
 		if err != nil {
-			b.closeServer()
-			return fmt.Errorf("redial: %w", err)
+			return err
 		}
 		b.Server = s
 	}

@@ -47,7 +47,7 @@ func (r *relay) run(ctx context.Context) error {
 
 	other := make(chan struct{})
 	go r.fromServer(other)
-	r.direction(Client)
+	r.from(Client)
 	<-other
 
 	stop()
@@ -60,13 +60,24 @@ func (r *relay) run(ctx context.Context) error {
 
 func (r *relay) fromServer(done chan<- struct{}) {
 	defer close(done)
-	r.direction(Server)
+	r.from(Server)
+}
+
+// from is direction, whose panic, of a conn or a tap, ends both.
+func (r *relay) from(s Side) {
+	err := catch(func() error {
+		r.direction(s)
+		return nil
+	})
+	if err != nil {
+		r.fail(err)
+	}
 }
 
 // direction moves what one side sends until it ends, and passes its end on.
 func (r *relay) direction(from Side) {
 	src, dst := r.b.side(from), r.b.side(from.Other())
-	err := catch(func() error { return r.move(from, src, dst) })
+	err := r.move(from, src, dst)
 	var unsent *writeError
 	switch {
 	case src.End() == Reset:
@@ -78,6 +89,8 @@ func (r *relay) direction(from Side) {
 		// The peer closed or reset while we wrote. What it sent before is still to
 		// be passed on, and how it ended is seen by the other direction.
 		r.over(from)
+	case errors.As(err, &unsent):
+		r.fail(writeFailure(from.Other(), err))
 	default:
 		r.fail(err)
 	}
@@ -193,7 +206,7 @@ func (r *relay) copy(from Side, src, dst *Stream, limit int64) error {
 		}
 		giveBack(buf)
 		if err != nil {
-			if !isTimeout(err) {
+			if !isInterrupt(err) {
 				src.note(err)
 			}
 			return err
@@ -273,7 +286,7 @@ func (s *Stream) TryRead(p []byte) (n int, err error) {
 		}
 		n, err = raw.tryRead(p)
 	}
-	if err != nil && !errors.Is(err, ErrWouldBlock) && !isTimeout(err) {
+	if err != nil && !errors.Is(err, ErrWouldBlock) && !isInterrupt(err) {
 		s.note(err)
 	}
 	return n, err

@@ -167,10 +167,13 @@ func (r *relay) splice(from Side, src, dst *Stream, in, out *socket) error {
 	}
 	for {
 		if waitErr := in.raw.Read(fill); waitErr != nil {
+			if p != nil {
+				pipes.put(p) // the deadline had passed before fill was called
+			}
 			return waitErr
 		}
 		switch {
-		case p == nil || err == syscall.EINVAL:
+		case p == nil || unspliceable(err):
 			p.close()
 			return errNoSplice
 		case err != nil || n == 0:
@@ -192,6 +195,12 @@ func (r *relay) splice(from Side, src, dst *Stream, in, out *socket) error {
 			return &writeError{waitErr}
 		}
 	}
+}
+
+// unspliceable reports whether splice says that it can't be used here: the socket
+// has no splice, or a sandbox forbids it.
+func unspliceable(err error) bool {
+	return err == syscall.EINVAL || err == syscall.ENOSYS || err == syscall.EPERM
 }
 
 // pipe is what splice moves bytes through.

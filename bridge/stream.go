@@ -43,7 +43,9 @@ func NewStream(c net.Conn) *Stream { return &Stream{conn: c} }
 // Fill appends what one read brings to the buffer. It returns nil when bytes came,
 // the error that ended the peer's direction (io.EOF when it ended in order), or
 // ctx's error. When ctx ends nothing is lost: what the interrupted read brought
-// stays in the buffer, and the conn can be read again.
+// stays in the buffer, and the conn can be read again. A read that brought neither
+// bytes nor an error is io.ErrNoProgress, and ends nothing; nor does a deadline that
+// somebody else has set.
 func (s *Stream) Fill(ctx context.Context) error {
 	if s.end != Open {
 		return s.err
@@ -59,7 +61,7 @@ func (s *Stream) Fill(ctx context.Context) error {
 	n, err := s.conn.Read(s.buf[len(s.buf):cap(s.buf)])
 	stopped := interrupted()
 	s.buf = s.buf[:len(s.buf)+n]
-	if err != nil && !(stopped && isTimeout(err)) {
+	if err != nil && !isInterrupt(err) {
 		s.note(err)
 	}
 	switch {
@@ -77,7 +79,8 @@ func (s *Stream) Fill(ctx context.Context) error {
 // when it is full, from 4 KiB.
 func (s *Stream) grow() {
 	const first = 4 << 10
-	if cap(s.buf)-len(s.buf) >= first/8 {
+	room := cap(s.buf) - len(s.buf)
+	if room >= first/8 || room > 0 && cap(s.buf) == bufferLimit {
 		return
 	}
 	bigger := make([]byte, len(s.buf), min(max(first, 2*cap(s.buf)), bufferLimit))
@@ -118,6 +121,8 @@ func (s *Stream) note(err error) {
 	switch {
 	case errors.Is(err, io.EOF) && !s.resetWasTold():
 		s.end = Clean
+	case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
+		s.end = Clean // by CloseWrite, of a conn that can't be half-closed
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		s.end = Cut
 	default:
@@ -138,6 +143,13 @@ func (s *Stream) resetWasTold() bool {
 	return s.reset.Load()
 }
 
+// isInterrupt reports whether err is a deadline that has passed: the conn goes on.
+func isInterrupt(err error) bool {
+	var errno syscall.Errno
+	return isTimeout(err) && !errors.As(err, &errno)
+}
+
+// isTimeout also reports ETIMEDOUT, which is the end of the conn.
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &t) && t.Timeout()
@@ -206,7 +218,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.conn.Read(p)
-	if err != nil && !isTimeout(err) {
+	if err != nil && !isInterrupt(err) {
 		s.note(err)
 	}
 	return n, err

@@ -73,7 +73,8 @@ type turn struct {
 	class func(any) any
 }
 
-// Max bounds the length of the message; the default is 64 KiB.
+// Max bounds the length of the message; the default is 64 KiB, and 128 KiB is the most
+// that a side's buffer holds.
 func Max(n int) TurnOption { return func(t *turn) { t.max = n } }
 
 // Within bounds the time of the turn; the default is Limits.Turn. Zero or less means
@@ -101,6 +102,7 @@ func newTurn(l Limits, options []TurnOption) turn {
 	if t.dials {
 		t.limit = l.Dial
 	}
+	t.max = min(t.max, bufferLimit)
 	return t
 }
 
@@ -184,8 +186,8 @@ func (b *Bridge) turnBroken(from Side) error {
 		return &Desync{Server, OutOfTurn, nil}
 	case from == Client && silent.End() != Open:
 		return &Desync{Server, Ended, silent.err}
-	case from == Server && silent.End() != Open && len(silent.Buffered()) == 0:
-		return b.passEnd(Client)
+	case from == Server && silent.End() != Open && len(silent.Buffered()) == 0 && !b.redo.running:
+		b.passEnd(Client)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"io"
 	"runtime/debug"
 )
 
@@ -20,9 +21,9 @@ func (b *Bridge) Wait(ctx context.Context) error {
 	case server:
 		err = b.Server.Fill(ctx)
 	default:
-		return Fails(PeerClosed, b.firstEnd, errNothingMore)
+		return b.nothingMore()
 	}
-	if caught := (*PanicError)(nil); errors.As(err, &caught) {
+	if isPanic(err) {
 		return err
 	}
 	if err != nil && ctx.Err() != nil && !b.Client.ended(client) && !b.Server.ended(server) {
@@ -31,7 +32,17 @@ func (b *Bridge) Wait(ctx context.Context) error {
 	return nil
 }
 
-var errNothingMore = errors.New("both sides ended or their buffers are full")
+// nothingMore says why neither side can bring anything.
+func (b *Bridge) nothingMore() error {
+	for _, side := range []Side{Client, Server} {
+		if s := b.side(side); s != nil && s.end != Open {
+			return Fails(PeerClosed, either(b.firstEnd == "", By(side), b.firstEnd), errNothingMore)
+		}
+	}
+	return Fails(Limit, ByMITM, errBufferFull)
+}
+
+var errNothingMore = errors.New("nothing more can come")
 
 // fillable reports whether a Fill could bring something.
 func (s *Stream) fillable() bool { return s.end == Open && len(s.buf) < bufferLimit }
@@ -46,14 +57,14 @@ func (b *Bridge) fillBoth(ctx context.Context) error {
 	defer cancel()
 	silent := make(chan error, 1)
 	go b.fillSilent(ctx, cancel, silent)
-	err := b.Client.Fill(ctx)
+	err := catch(func() error { return b.Client.Fill(ctx) })
 	cancel()
 	other := <-silent
-	if err == nil || other == nil {
-		return nil
-	}
-	if caught := (*PanicError)(nil); errors.As(other, &caught) {
+	switch {
+	case isPanic(other):
 		return other
+	case other == nil && !isPanic(err):
+		return nil
 	}
 	return err
 }
@@ -75,6 +86,11 @@ func catch(f func() error) (err error) {
 	return f()
 }
 
+func isPanic(err error) bool {
+	caught := (*PanicError)(nil)
+	return errors.As(err, &caught)
+}
+
 // While runs f with a context that ends when the given peer ends its direction or
 // resets, and returns when both are over. What the peer sends meanwhile stays
 // buffered. When f fails after the peer went away, the error is the Failure that
@@ -84,12 +100,16 @@ func (b *Bridge) While(ctx context.Context, s Side, f func(context.Context) erro
 	wctx, stop := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	go b.side(s).watch(wctx, s, gone, watched)
-	err := f(fctx)
+	err := catch(func() error { return f(fctx) }) // which leaves no reader behind
 	stop()
 	<-watched
+	cause := context.Cause(fctx)
 	gone(nil)
-	if cause := (*Failure)(nil); err != nil && errors.As(context.Cause(fctx), &cause) {
-		return cause
+	if isPanic(err) {
+		return err
+	}
+	if failure := (*Failure)(nil); err != nil && errors.As(cause, &failure) {
+		return failure
 	}
 	return err
 }
@@ -99,7 +119,7 @@ func (s *Stream) watch(ctx context.Context, side Side, gone context.CancelCauseF
 	defer close(done)
 	err := catch(func() error {
 		for {
-			if err := s.Fill(ctx); err != nil {
+			if err := s.Fill(ctx); err != nil && !errors.Is(err, io.ErrNoProgress) {
 				return err
 			}
 		}
