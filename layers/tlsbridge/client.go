@@ -1,0 +1,60 @@
+package tlsbridge
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"github.com/bridgeio/bridgeio/bridge"
+)
+
+// pinned returns the Config of a client's handshake that can end only as the server's
+// did. The one thing that cannot be pinned is the cipher suite of TLS 1.3, which
+// crypto/tls chooses by itself.
+func pinned(server *Snapshot, leaf *tls.Certificate) *tls.Config {
+	c := &tls.Config{
+		Certificates:           []tls.Certificate{*leaf},
+		MinVersion:             server.Version,
+		MaxVersion:             server.Version,
+		CurvePreferences:       curves(server.Leg),
+		SessionTicketsDisabled: true, // a resumed session would show no certificate
+	}
+	if server.ALPN != "" {
+		c.NextProtos = []string{server.ALPN}
+	}
+	if server.Version < tls.VersionTLS13 {
+		// Named explicitly, RSA key exchange and 3DES are allowed too.
+		c.CipherSuites = []uint16{server.CipherSuite}
+	}
+	return c
+}
+
+// curves returns the server's group alone, so that a client that sent no share for it is
+// asked to retry as the server has asked us. A group that crypto/tls does not know, and
+// none at all, leave the choice to it.
+func curves(l Leg) []tls.CurveID {
+	switch l.Group {
+	case tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521:
+		return []tls.CurveID{l.Group}
+	case tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024:
+		// The hybrid groups are for TLS 1.3 only: below, they would leave nothing.
+		if l.Version == tls.VersionTLS13 {
+			return []tls.CurveID{l.Group}
+		}
+	}
+	return nil
+}
+
+// serve is the handshake with a client: we are its server.
+func serve(ctx context.Context, b *bridge.Bridge, limiter *Limiter, config *tls.Config) (*conn, Leg, error) {
+	c, session, _, err := shake(ctx, bridge.Client, b.Client, limiter, b.Limits().Turn,
+		func(ctx context.Context, under net.Conn) (*tls.Conn, error) {
+			session := tls.Server(under, config)
+			return session, session.HandshakeContext(ctx)
+		})
+	if err != nil {
+		return nil, Leg{}, err
+	}
+	state := session.ConnectionState()
+	return c, Leg{state.Version, state.CipherSuite, state.CurveID, state.NegotiatedProtocol}, nil
+}

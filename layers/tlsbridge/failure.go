@@ -1,0 +1,113 @@
+package tlsbridge
+
+import (
+	"context"
+	"errors"
+
+	"github.com/bridgeio/bridgeio/bridge"
+)
+
+// pass lets the flow through as it is.
+func (r *relay) pass(ctx context.Context, note string) error {
+	r.frame.Verb = bridge.VerbPass
+	r.push(note)
+	return bridge.Relay(ctx, r.b)
+}
+
+// errUnseen is a flow that can't be inspected where everything must be.
+var errUnseen = errors.New("what can't be inspected is not let through")
+
+// unseen lets through what can't be inspected, or ends it where that is not allowed;
+// with failure, if there is one.
+func (r *relay) unseen(ctx context.Context, why string, failure error) error {
+	if r.b.Limits().Fail != bridge.FailClosed {
+		return r.pass(ctx, "rescued: "+why)
+	}
+	if failure == nil {
+		failure = bridge.Fails(bridge.Block, bridge.ByMITM, errUnseen)
+	}
+	r.push(why)
+	return r.refuse(ctx, internalError, failure)
+}
+
+// refuse ends the flow with an alert to the client, who has received nothing yet.
+func (r *relay) refuse(ctx context.Context, a Alert, why error) error {
+	// That the client can't be told is no reason of its own.
+	r.b.Write(ctx, bridge.Client, appendAlert(nil, r.hello, a))
+	return bridge.Final(why)
+}
+
+// serverFailed is what becomes of a flow whose server side did not come about: the
+// client is shown what it would have seen without us, or rescued when the reason is
+// ours.
+func (r *relay) serverFailed(ctx context.Context, err error) error {
+	if ctx.Err() != nil || r.b.Client.End() != bridge.Open {
+		return err
+	}
+	var (
+		failed *HandshakeError
+		dial   *bridge.DialError
+		cannot *Unbridgeable
+	)
+	isHandshake := errors.As(err, &failed)
+	if why, ours := rescuable(err); ours && r.canRescue(ctx) {
+		return r.pass(ctx, "rescued: "+why)
+	}
+	switch {
+	case isHandshake && failed.HasAlert:
+		r.push("the server's alert: " + failed.Alert.String())
+		return r.refuse(ctx, failed.Alert, failed.failure())
+	case isHandshake && !failed.ours():
+		r.push("no handshake with the server")
+		return failed.failure()
+	case isHandshake, errors.As(err, &cannot):
+		r.push("no handshake with the server")
+		return r.refuse(ctx, internalError, bridge.Fails(bridge.TLSServer, bridge.ByMITM, err))
+	case errors.As(err, &dial):
+		r.push("the server was not reached")
+		return err
+	}
+	// A fault of ours must be visible.
+	r.push("a fault of ours")
+	return r.refuse(ctx, internalError, err)
+}
+
+// rescuable reports whether a server side failed for a reason that is ours, so that the
+// client's own hello may fare better, and names the reason.
+func rescuable(err error) (why string, ours bool) {
+	var (
+		cannot *Unbridgeable
+		failed *HandshakeError
+	)
+	switch {
+	case errors.As(err, &cannot):
+		return cannot.Reason, true
+	case errors.As(err, &failed) && failed.ours():
+		return failed.Err.Error(), true
+	}
+	return "", false
+}
+
+// canRescue connects the server side again, for the client's own hello, where that is
+// allowed and possible.
+func (r *relay) canRescue(ctx context.Context) bool {
+	if r.b.Limits().Fail == bridge.FailClosed {
+		return false
+	}
+	return r.b.While(ctx, bridge.Client, r.b.Redial) == nil
+}
+
+// clientFailed is what becomes of a flow whose client did not finish its handshake,
+// which crypto/tls has told it.
+func (r *relay) clientFailed(err error) error {
+	var failed *HandshakeError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	note := "no handshake with the client"
+	if failed.HasAlert {
+		note = "the client's alert: " + failed.Alert.String()
+	}
+	r.push(note)
+	return failed.failure()
+}

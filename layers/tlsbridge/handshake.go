@@ -1,0 +1,176 @@
+package tlsbridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/bridgeio/bridgeio/bridge"
+)
+
+// HandshakeError is a TLS handshake that failed, and what the peer had to do with it.
+type HandshakeError struct {
+	Side     bridge.Side // the peer
+	Alert    Alert       // what the peer sent, when
+	HasAlert bool        // it sent an alert
+	End      bridge.End  // how the peer ended the transport; Open: it didn't
+	TimedOut bool        // the peer did not send its next flight in time
+	Err      error
+}
+
+func (e *HandshakeError) Error() string {
+	if e.HasAlert {
+		return fmt.Sprintf("handshake with the %s: its alert %d (%s)", e.Side, e.Alert, e.Alert)
+	}
+	return fmt.Sprintf("handshake with the %s: %v", e.Side, e.Err)
+}
+
+func (e *HandshakeError) Unwrap() error { return e.Err }
+
+// failure returns e with the outcome that it leads to.
+func (e *HandshakeError) failure() error {
+	reason := bridge.TLSServer
+	if e.Side == bridge.Client {
+		reason = bridge.TLSClient
+	}
+	switch {
+	case e.End == bridge.Reset:
+		return bridge.Fails(bridge.Resets, bridge.By(e.Side), e)
+	case e.TimedOut:
+		return bridge.Fails(bridge.Timeout, bridge.By(e.Side), e)
+	case e.ours():
+		return bridge.Fails(reason, bridge.ByMITM, e)
+	}
+	return bridge.Fails(reason, bridge.By(e.Side), e)
+}
+
+// ours reports whether it was our TLS that refused to go on: the peer said nothing
+// against it.
+func (e *HandshakeError) ours() bool {
+	return !e.HasAlert && e.End == bridge.Open && !e.TimedOut
+}
+
+// errTurn is a peer that let a turn of a handshake pass.
+var errTurn = errors.New("the next flight did not come in time")
+
+// handshake is what a transport does besides reading and writing while a handshake
+// runs over it. It belongs to the goroutine of the handshake.
+type handshake struct {
+	limiter *Limiter
+	done    <-chan struct{} // closed when the handshake is to be given up
+	turn    *time.Timer     // closes it
+	limit   time.Duration   // of a turn
+	spoke   bool            // we wrote since the last read: the peer's turn begins
+	slot    bool            // we hold a slot of limiter
+	sniffer sniffer
+}
+
+// shake runs a handshake with one peer over s: f gets the conn to use for it. Each turn
+// of the peer may take at most limit. When it fails, s is good for nothing but to be
+// closed, and the error is a *HandshakeError, a *bridge.PanicError, or ctx's.
+func shake[S Session](
+	ctx context.Context, side bridge.Side, s *bridge.Stream, limiter *Limiter, limit time.Duration,
+	f func(context.Context, net.Conn) (S, error),
+) (*conn, S, *sniffer, error) {
+	hctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	turn := time.AfterFunc(limit, func() { cancel(errTurn) })
+	defer turn.Stop()
+	h := &handshake{limiter: limiter, done: hctx.Done(), turn: turn, limit: limit}
+	h.sniffer.messages = side == bridge.Server
+	t := &transport{s: s, handshake: h}
+
+	var session S
+	err := contained(func() (err error) {
+		if err = h.compute(); err == nil {
+			session, err = f(hctx, t)
+		}
+		return err
+	})
+	h.rest()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, session, nil, context.Cause(ctx)
+	case err != nil:
+		return nil, session, nil, h.failed(side, t, err, context.Cause(hctx) == errTurn)
+	}
+	t.handshake = nil
+	return &conn{tls: session, t: t}, session, &h.sniffer, nil
+}
+
+// contained runs f and turns a panic into an error: a crafted message must not take
+// more with it than its own flow.
+func contained(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &bridge.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+func (h *handshake) compute() error {
+	if !h.slot {
+		h.slot = h.limiter.acquire(h.done)
+	}
+	if !h.slot {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+func (h *handshake) rest() {
+	if h.slot {
+		h.slot = false
+		h.limiter.release()
+	}
+}
+
+func (h *handshake) read(t *transport, p []byte) (int, error) {
+	if h.spoke {
+		h.spoke = false
+		h.turn.Reset(h.limit)
+	}
+	h.rest()
+	n, err := t.read(p)
+	h.sniffer.feed(p[:n])
+	if err != nil {
+		return n, err
+	}
+	return n, h.compute()
+}
+
+func (h *handshake) write(t *transport, p []byte) (int, error) {
+	h.spoke = true
+	h.rest()
+	n, err := t.write(p)
+	if err != nil {
+		return n, err
+	}
+	return n, h.compute()
+}
+
+// failed says why the handshake did.
+func (h *handshake) failed(side bridge.Side, t *transport, err error, late bool) error {
+	if caught := (*bridge.PanicError)(nil); errors.As(err, &caught) {
+		return err
+	}
+	e := &HandshakeError{Side: side, End: t.ended(), Err: err}
+	e.Alert, e.HasAlert = alertOf(err)
+	switch {
+	case h.sniffer.hasFatal:
+		e.Alert, e.HasAlert = h.sniffer.fatal, true
+	case late:
+		e.TimedOut, e.Err = true, errTurn
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		e.End = bridge.Reset // a write was told of it
+	case errors.Is(err, io.EOF) && e.End == bridge.Open:
+		e.Alert, e.HasAlert = closeNotify, true
+	}
+	return e
+}

@@ -1,0 +1,241 @@
+package tlsbridge
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/detect"
+)
+
+// Action is what becomes of a flow that begins with a hello.
+type Action uint8
+
+const (
+	Inspect Action = iota // it is decrypted
+	Pass                  // it goes through as it is
+	Block                 // it ends, with the alert access_denied
+)
+
+// Minter makes the certificates that clients are shown. It is called from many
+// goroutines.
+type Minter interface {
+	// Mint returns the certificate, with its key, to show in the place of the
+	// server's; and a word for the flow's record on what verifying that came to. The
+	// certificate is not modified, and may be shared.
+	Mint(ctx context.Context, server *Snapshot, hello *detect.ClientHello) (leaf *tls.Certificate, verdict string, err error)
+}
+
+// Config is how Relay works. Only Minter is required. It is not changed after first use.
+type Config struct {
+	Minter Minter
+
+	// Hello shakes hands with servers; nil means GoHello().
+	Hello ServerHandshaker
+
+	// Policy says what to do with a flow; nil means to inspect all of them. It is
+	// called on the flow's goroutine, before anything is dialled.
+	Policy func(*bridge.Flow, *detect.ClientHello) Action
+
+	// Port is the one to dial when nothing but the hello says where to; zero means 443.
+	Port uint16
+
+	// Limiter bounds the handshakes that compute at once; nil means NewLimiter(0) for
+	// this layer alone.
+	Limiter *Limiter
+}
+
+// Info is the Detail of the frames of this package. What did not come about is zero.
+type Info struct {
+	Client, Server Leg
+	ServerLeaf     [sha256.Size]byte // of the certificate that the server showed
+	MintedLeaf     [sha256.Size]byte // of the one that the client was shown
+	Verdict        string            // the Minter's
+}
+
+// Relay returns the layer that bridges TLS: the client's hello is held back until the
+// handshake with the server is finished, and the client's is then finished with what the
+// server chose. What comes out on both sides is decrypted.
+//
+// A bridge without a hop is connected to the server_name of the hello.
+func Relay(c Config) bridge.Layer {
+	if c.Hello == nil {
+		c.Hello = GoHello()
+	}
+	if c.Port == 0 {
+		c.Port = 443
+	}
+	if c.Limiter == nil {
+		c.Limiter = NewLimiter(0)
+	}
+	return bridge.Layer{Name: "tls", Handle: c.handle}
+}
+
+func (c Config) handle(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+	first, err := expectHello(ctx, b, parseOpening)
+	if err != nil {
+		return err
+	}
+	r := &relay{Config: c, b: b, hello: first.hello, frame: bridge.Frame{Proto: "tls", Verb: bridge.VerbRelay}}
+	if r.hello == nil {
+		return r.unseen(ctx, "SSLv2 hello", nil)
+	}
+	r.frame.SNI = r.hello.ServerName
+	if err := r.destine(ctx); err != nil {
+		return err
+	}
+	switch action := r.action(); {
+	case action == Pass:
+		return r.pass(ctx, "")
+	case action == Block:
+		err := bridge.Fails(bridge.Block, bridge.ByMITM, errors.New("the policy blocks this hello"))
+		return r.refuse(ctx, accessDenied, err)
+	case r.hello.HasEarlyData:
+		// crypto/tls refuses 0-RTT data that it has no keys for (RFC 8446 §4.2.10).
+		return r.unseen(ctx, "early data", nil)
+	}
+	if err := r.bridge(ctx); err != nil {
+		return err
+	}
+	return next(ctx, b)
+}
+
+// relay is one flow in the layer.
+type relay struct {
+	Config
+	b     *bridge.Bridge
+	hello *detect.ClientHello
+	frame bridge.Frame
+	info  Info
+}
+
+func (r *relay) action() Action {
+	if r.Policy == nil {
+		return Inspect
+	}
+	return r.Policy(r.b.Flow(), r.hello)
+}
+
+// destine sets the hop when the hello is all that names one.
+func (r *relay) destine(ctx context.Context) error {
+	if r.b.Server != nil || !r.b.Hop().IsZero() {
+		return nil
+	}
+	if r.hello.ServerName == "" {
+		err := bridge.Fails(bridge.Unreachable, bridge.ByMITM, errors.New("no destination is known, and the hello names none"))
+		return r.refuse(ctx, unrecognizedName, err)
+	}
+	r.frame.Dst = bridge.Addr{Host: r.hello.ServerName, Port: r.Port}
+	r.b.SetHop(r.frame.Dst)
+	return nil
+}
+
+// bridge takes both sides through their handshakes and puts the decrypted streams in
+// their place.
+func (r *relay) bridge(ctx context.Context) error {
+	var (
+		server *conn
+		shown  *Snapshot
+		leaf   *tls.Certificate
+	)
+	err := r.b.While(ctx, bridge.Client, func(ctx context.Context) (err error) {
+		if err = r.b.Dial(ctx); err != nil {
+			return err
+		}
+		if server, shown, err = r.connect(ctx, r.b.Server); err != nil {
+			return err
+		}
+		leaf, err = r.mint(ctx, shown)
+		return err
+	})
+	if err != nil {
+		return r.serverFailed(ctx, err)
+	}
+	client, leg, err := serve(ctx, r.b, r.Limiter, pinned(shown, leaf))
+	if err != nil {
+		return r.clientFailed(err)
+	}
+	r.info.Client = leg
+	r.frame.ALPN, r.frame.Decrypted = shown.ALPN, true
+	r.b.Replace(bridge.Client, client, nil)
+	r.b.Replace(bridge.Server, server, r.redo(shown.Chain[0].Raw))
+	r.push("")
+	return nil
+}
+
+// connect shakes hands with the server over s.
+func (r *relay) connect(ctx context.Context, s *bridge.Stream) (*conn, *Snapshot, error) {
+	var shown *Snapshot
+	c, _, seen, err := shake(ctx, bridge.Server, s, r.Limiter, r.b.Limits().Turn,
+		func(ctx context.Context, under net.Conn) (session Session, err error) {
+			session, shown, err = r.Hello.Handshake(ctx, under, r.hello)
+			return session, err
+		})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(shown.Chain) == 0 {
+		return nil, nil, &Unbridgeable{Reason: "the server shows no certificate"}
+	}
+	shown.Name = r.name()
+	if shown.Group == 0 {
+		shown.Group = tls.CurveID(seen.group)
+	}
+	return c, shown, nil
+}
+
+// name is whom the server's certificate is verified for.
+func (r *relay) name() string {
+	if r.hello.ServerName != "" {
+		return r.hello.ServerName
+	}
+	return r.b.Flow().Target().Host
+}
+
+// mint makes the client's certificate.
+func (r *relay) mint(ctx context.Context, shown *Snapshot) (*tls.Certificate, error) {
+	r.info.Server = shown.Leg
+	r.info.ServerLeaf = sha256.Sum256(shown.Chain[0].Raw)
+	var leaf *tls.Certificate
+	err := contained(func() (err error) {
+		leaf, r.info.Verdict, err = r.Minter.Mint(ctx, shown, r.hello)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("mint certificate: %w", err)
+	}
+	r.info.MintedLeaf = sha256.Sum256(leaf.Certificate[0])
+	return leaf, nil
+}
+
+// redo shakes hands with the server again, for Redial: with the same hello, and only if
+// it shows the same certificate.
+func (r *relay) redo(leaf []byte) func(context.Context, net.Conn) (net.Conn, error) {
+	return func(ctx context.Context, c net.Conn) (net.Conn, error) {
+		s, ok := c.(*bridge.Stream)
+		if !ok {
+			s = bridge.NewStream(c)
+		}
+		again, shown, err := r.connect(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(shown.Chain[0].Raw, leaf) {
+			return nil, errors.New("the server shows another certificate now")
+		}
+		return again, nil
+	}
+}
+
+// push shows what the layer learnt.
+func (r *relay) push(note string) {
+	r.frame.Note = note
+	info := r.info
+	r.frame.Detail = &info
+	r.b.Push(r.frame)
+}

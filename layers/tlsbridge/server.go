@@ -1,0 +1,131 @@
+package tlsbridge
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/netip"
+
+	utls "github.com/refraction-networking/utls"
+
+	"github.com/bridgeio/bridgeio/detect"
+)
+
+// Leg is what was agreed on with one peer.
+type Leg struct {
+	Version     uint16
+	CipherSuite uint16
+	Group       tls.CurveID // of the key exchange; 0: it had none
+	ALPN        string      // "" when none was chosen
+}
+
+// Snapshot is what a server's handshake came to. The client's is pinned to it.
+type Snapshot struct {
+	Leg
+
+	// Name is whom the client wants to speak with: the server_name of its hello, else
+	// the host of the target, which may be an IP address. Minters verify the chain
+	// for it. It may be empty.
+	Name string
+
+	Chain      []*x509.Certificate // as the server sent it, leaf first; not verified
+	OCSPStaple []byte              // nil when it sent none
+}
+
+// ServerHandshaker shakes hands with a server in a client's name.
+type ServerHandshaker interface {
+	// Handshake runs the handshake over c, on the goroutine that calls it, and offers
+	// nothing that hello does not. It must not verify the chain. The Snapshot's Name
+	// is filled in by the caller, and so is its Group when it is 0.
+	//
+	// An *Unbridgeable error says that the client's own hello might succeed where
+	// this handshake could not.
+	Handshake(ctx context.Context, c net.Conn, hello *detect.ClientHello) (Session, *Snapshot, error)
+}
+
+// Unbridgeable is a server side that cannot be bridged for a reason that is ours.
+type Unbridgeable struct {
+	Reason string // a few words for the flow's record
+	Err    error
+}
+
+func (u *Unbridgeable) Error() string {
+	if u.Err == nil {
+		return u.Reason
+	}
+	return u.Reason + ": " + u.Err.Error()
+}
+
+func (u *Unbridgeable) Unwrap() error { return u.Err }
+
+// GoHello returns the ServerHandshaker that sends the hello of Go, as utls makes it
+// (HelloGolang), cut down to what the client offers: versions, cipher suites below TLS
+// 1.3, groups, ALPN and server_name.
+func GoHello() ServerHandshaker { return goHello{} }
+
+type goHello struct{}
+
+// errClientCertificate is what the server is told who asks for one: nothing, since the
+// handshake ends. In TLS 1.3 an empty answer would seem to succeed, and the refusal
+// would come only with the first read.
+var errClientCertificate = errors.New("the server asks for a client certificate")
+
+func (goHello) Handshake(ctx context.Context, c net.Conn, hello *detect.ClientHello) (Session, *Snapshot, error) {
+	o, possible := offerOf(hello)
+	if !possible {
+		return nil, nil, &Unbridgeable{Reason: "the hello offers nothing that is known here"}
+	}
+	u := utls.UClient(c, o.config(hello), utls.HelloGolang)
+	if err := u.HandshakeContext(ctx); err != nil {
+		return nil, nil, o.failed(err)
+	}
+	state := u.ConnectionState()
+	return u, &Snapshot{
+		Leg:        Leg{Version: state.Version, CipherSuite: state.CipherSuite, ALPN: state.NegotiatedProtocol},
+		Chain:      state.PeerCertificates,
+		OCSPStaple: state.OCSPResponse,
+	}, nil
+}
+
+// config makes the offer. utls changes its Config: there is one for each handshake.
+func (o offer) config(hello *detect.ClientHello) *utls.Config {
+	return &utls.Config{
+		ServerName:             sni(hello),
+		NextProtos:             hello.ALPN,
+		MinVersion:             o.min,
+		MaxVersion:             o.max,
+		CipherSuites:           o.suites,
+		CurvePreferences:       o.groups,
+		InsecureSkipVerify:     true, // a Minter judges the chain, and mirrors what is wrong with it
+		SessionTicketsDisabled: true,
+		Renegotiation:          utls.RenegotiateNever,
+		GetClientCertificate: func(*utls.CertificateRequestInfo) (*utls.Certificate, error) {
+			return nil, errClientCertificate
+		},
+	}
+}
+
+// failed tells apart what the client's own hello would have changed.
+func (o offer) failed(err error) error {
+	if errors.Is(err, errClientCertificate) {
+		return &Unbridgeable{Reason: "client certificate", Err: err}
+	}
+	switch a, _ := alertOf(err); a {
+	case handshakeFailure, protocolVersion, insufficient:
+		if o.less {
+			return &Unbridgeable{Reason: "no common parameters", Err: err}
+		}
+	}
+	return err
+}
+
+// sni returns the name to send as server_name: the client's, if it sent one. RFC 6066
+// §3: "Literal IPv4 and IPv6 addresses are not permitted in "HostName"."
+func sni(hello *detect.ClientHello) string {
+	if _, err := netip.ParseAddr(hello.ServerName); err == nil {
+		return ""
+	}
+	return hello.ServerName
+}
