@@ -53,6 +53,7 @@ func (d *dialogue) whole(name string) play {
 		p.parts[side] = part{
 			acts:       d.script.acts(bridge.Side(side)),
 			everything: len(d.script.heard(bridge.Side(side))),
+			told:       d.script.fromUs(bridge.Side(side)),
 			chunk:      func() int { return 1 << 20 },
 		}
 	}
@@ -180,6 +181,7 @@ func (d *dialogue) reset(side bridge.Side, n int) play {
 // shortened leaves out of the other peer's part what it can't do any more, because it waits for what is not sent.
 func (p play) shortened() play {
 	heard := [2]int{len(hears(p.parts[bridge.Server].acts)), len(hears(p.parts[bridge.Client].acts))}
+	heard[bridge.Client] += p.parts[bridge.Client].told
 	for changed := true; changed; {
 		changed = false
 		for side := range p.parts {

@@ -25,6 +25,7 @@ type part struct {
 	acts       []act
 	ending     ending
 	everything int  // how many bytes are all that it is to hear
+	told       int  // how many of them are from us
 	deaf       bool // it does not read
 	chunk      func() int
 }

@@ -124,6 +124,17 @@ func (s Script) heard(by bridge.Side) []byte {
 	return all
 }
 
+// fromUs returns how much of what one side gets is from us.
+func (s Script) fromUs(by bridge.Side) int {
+	n := 0
+	for _, step := range s {
+		if step.kind == told && by == bridge.Client {
+			n += len(step.heard)
+		}
+	}
+	return n
+}
+
 // sends returns all bytes of the acts.
 func sends(acts []act) []byte {
 	var all []byte
