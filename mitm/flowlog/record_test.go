@@ -2,6 +2,7 @@ package flowlog
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -69,15 +71,10 @@ func validate(tb testing.TB, s *jsonschema.Schema, line []byte) map[string]any {
 	return doc.(map[string]any)
 }
 
-// mirrored is what a TLS layer leaves in its frame.
-type mirrored struct{ value any }
-
-func (m mirrored) FlowLogTLS() any { return m.value }
-
-func fullTLS() any {
-	side := map[string]any{"version": "1.3", "cipher": "TLS_AES_128_GCM_SHA256", "group": "X25519MLKEM768", "alpn": "h2", "ja3": "a", "ja4": "b", "resumed": false}
-	sum := strings.Repeat("0123456789abcdef", 4)
-	return map[string]any{"client": side, "server": side, "certificate": map[string]any{"server_sha256": sum, "leaf_sha256": sum, "verdict": "ok"}}
+// bridged is what the TLS layer leaves in its frame.
+func bridged() *tlsbridge.Info {
+	leg := tlsbridge.Leg{Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256, Group: tls.X25519MLKEM768, ALPN: "h2"}
+	return &tlsbridge.Info{Client: leg, Server: leg, ServerLeaf: [32]byte{1}, MintedLeaf: [32]byte{2}, Verdict: "ok"}
 }
 
 func TestALine(t *testing.T) {
@@ -86,13 +83,16 @@ func TestALine(t *testing.T) {
 		f := newFlow(
 			t,
 			bridge.Frame{Proto: "socks5", Verb: bridge.VerbRelay, Dst: bridge.Addr{Host: "example.com", Port: 443}, User: "user"},
-			bridge.Frame{Proto: "tls", Verb: bridge.VerbRelay, SNI: "example.com", ALPN: "h2", Decrypted: true, Detail: mirrored{map[string]string{"verdict": "ok"}}},
+			bridge.Frame{Proto: "tls", Verb: bridge.VerbRelay, SNI: "example.com", ALPN: "h2", Decrypted: true, Detail: bridged()},
 		)
 		line := newRecord(f, bridge.Outcome{Reason: bridge.EOF, EndedBy: bridge.ByClient, Duration: 812345678}).line()
 		want := `{"v":1,"id":"` + f.ID() + `","start":"2000-01-01T00:00:00.001234Z","duration_ms":812.346,` +
 			`"client":"198.51.100.2:50122","server":"203.0.113.9:443","target":"example.com:443","path":"socks5>tls(h2)",` +
 			`"frames":[{"proto":"socks5","verb":"relay","dst":"example.com:443","user":"user"},{"proto":"tls","verb":"relay","sni":"example.com","alpn":"h2"}],` +
-			`"action":"inspect","rule":"default","tls":{"verdict":"ok"},` +
+			`"action":"inspect","rule":"default",` +
+			`"tls":{"client":{"version":"1.3","cipher":"TLS_AES_128_GCM_SHA256","group":"X25519MLKEM768","alpn":"h2","resumed":false},` +
+			`"server":{"version":"1.3","cipher":"TLS_AES_128_GCM_SHA256","group":"X25519MLKEM768","alpn":"h2","resumed":false},` +
+			`"certificate":{"server_sha256":"01` + strings.Repeat("0", 62) + `","leaf_sha256":"02` + strings.Repeat("0", 62) + `","verdict":"ok"}},` +
 			`"bytes":{"from_client":1234,"from_server":48211},"ended_by":"client","reason":"eof","error":""}` + "\n"
 		if string(line) != want {
 			t.Errorf("line\n%swant\n%s", line, want)
@@ -114,9 +114,9 @@ func TestLinesFollowTheSchema(t *testing.T) {
 			Proto: "x", Verb: bridge.VerbTerminate, Src: bridge.Addr{Host: "2001:db8::1", Port: 1}, Dst: bridge.Addr{Host: "h", Port: 65535},
 			User: "u", SNI: "s", ALPN: "a", Note: "n", Opaque: true,
 		}}, open, "client frames rule server target"},
-		{"the whole of TLS", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbRelay, Detail: mirrored{fullTLS()}}}, open, "client frames rule server target tls"},
-		{"TLS that tells nothing", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbPass, Detail: mirrored{}}}, open, "client frames rule server target"},
-		{"TLS that can't be encoded", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbRelay, Detail: mirrored{func() {}}}}, open, "client frames rule server target"},
+		{"the whole of TLS", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbRelay, Detail: bridged()}}, open, "client frames rule server target tls"},
+		{"TLS that tells nothing", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbPass, Detail: &tlsbridge.Info{}}}, open, "client frames rule server target"},
+		{"TLS that failed with the client", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbRelay, Detail: &tlsbridge.Info{Server: bridged().Server}}}, open, "client frames rule server target tls"},
 		{"a detail of another kind", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbRelay, Detail: 1}}, open, "client frames rule server target"},
 		{
 			"strings that are not text",
@@ -172,7 +172,7 @@ func TestSchemaKnowsEveryReasonAndPartyAndVerb(t *testing.T) {
 
 func TestSchemaRefuses(t *testing.T) {
 	s := compile(t, false)
-	valid := newRecord(newFlow(t, bridge.Frame{Proto: "tls", Verb: bridge.VerbRelay, Detail: mirrored{fullTLS()}}),
+	valid := newRecord(newFlow(t, bridge.Frame{Proto: "tls", Verb: bridge.VerbRelay, Detail: bridged()}),
 		bridge.Outcome{Reason: bridge.EOF, EndedBy: bridge.ByMITM}).line()
 	for _, tt := range []struct{ name, old, new string }{
 		{"another version", `"v":1`, `"v":2`},
@@ -186,7 +186,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"an unknown verb", `"verb":"relay"`, `"verb":"relayed"`},
 		{"a frame without a protocol", `"proto"`, `"protocol"`},
 		{"half a byte", `"from_client":1234`, `"from_client":1234.5`},
-		{"a hash that is too short", `"leaf_sha256":"0123`, `"leaf_sha256":"`},
+		{"a hash that is too short", `"leaf_sha256":"0200`, `"leaf_sha256":"`},
 		{"a TLS version in words", `"version":"1.3"`, `"version":"TLS 1.3"`},
 		{"no error field", `"error"`, `"err"`},
 	} {
@@ -217,12 +217,12 @@ func TestSchemaIsACopy(t *testing.T) {
 }
 
 func TestAction(t *testing.T) {
-	tls := func(verb bridge.Verb) bridge.Frame { return bridge.Frame{Proto: "tls", Verb: verb} }
-	decrypted, opaque, opaqueAfter := tls(bridge.VerbRelay), tls(bridge.VerbRelay), tls(bridge.VerbRelay)
+	frame := func(verb bridge.Verb) bridge.Frame { return bridge.Frame{Proto: "tls", Verb: verb} }
+	decrypted, opaque, opaqueAfter := frame(bridge.VerbRelay), frame(bridge.VerbRelay), frame(bridge.VerbRelay)
 	decrypted.Decrypted, opaque.Opaque = true, true
 	opaqueAfter.Decrypted, opaqueAfter.Opaque = true, true
-	rescuedFrame := tls(bridge.VerbPass)
-	rescuedFrame.Note = "rescue: the server asks for a certificate"
+	rescuedFrame := frame(bridge.VerbPass)
+	rescuedFrame.Note = "rescued: the server asks for a certificate"
 	socks := bridge.Frame{Proto: "socks5", Verb: bridge.VerbTerminate}
 	for _, tt := range []struct {
 		name   string
@@ -234,15 +234,15 @@ func TestAction(t *testing.T) {
 		{"a layer without TLS", []bridge.Frame{socks}, bridge.EOF, allow},
 		{"bridged", []bridge.Frame{socks, decrypted}, bridge.EOF, inspect},
 		{"bridged, and another layer inside", []bridge.Frame{decrypted, socks}, bridge.EOF, inspect},
-		{"the server's handshake failed", []bridge.Frame{tls(bridge.VerbRelay)}, bridge.TLSServer, inspect},
-		{"passed", []bridge.Frame{tls(bridge.VerbPass)}, bridge.EOF, bypass},
+		{"the server's handshake failed", []bridge.Frame{frame(bridge.VerbRelay)}, bridge.TLSServer, inspect},
+		{"passed", []bridge.Frame{frame(bridge.VerbPass)}, bridge.EOF, bypass},
 		{"it broke the protocol", []bridge.Frame{opaque}, bridge.EOF, bypass},
 		{"what was inside broke its protocol", []bridge.Frame{opaqueAfter}, bridge.EOF, inspect},
 		{"rescued", []bridge.Frame{rescuedFrame}, bridge.EOF, rescue},
-		{"terminated", []bridge.Frame{tls(bridge.VerbTerminate)}, bridge.EOF, terminate},
-		{"an HTTPS proxy", []bridge.Frame{tls(bridge.VerbTerminate), socks, decrypted}, bridge.EOF, inspect},
-		{"passed within TLS", []bridge.Frame{decrypted, tls(bridge.VerbPass)}, bridge.EOF, bypass},
-		{"originated", []bridge.Frame{tls(bridge.VerbOriginate)}, bridge.EOF, encrypt},
+		{"terminated", []bridge.Frame{frame(bridge.VerbTerminate)}, bridge.EOF, terminate},
+		{"an HTTPS proxy", []bridge.Frame{frame(bridge.VerbTerminate), socks, decrypted}, bridge.EOF, inspect},
+		{"passed within TLS", []bridge.Frame{decrypted, frame(bridge.VerbPass)}, bridge.EOF, bypass},
+		{"originated", []bridge.Frame{frame(bridge.VerbOriginate)}, bridge.EOF, encrypt},
 		{"blocked by a rule", []bridge.Frame{decrypted}, bridge.Block, block},
 		{"denied", nil, bridge.Denied, block},
 		{"a loop", nil, bridge.Loop, block},
