@@ -122,10 +122,26 @@ type HAProxyConfig struct {
 	Server string // host:port that it connects to
 	Send   string // words after the server: "send-proxy", "send-proxy-v2 proxy-v2-options crc32c"
 	Leaf   *Leaf  // ends TLS with it; nil: does not look
+	Flows  int    // how many it takes at once; 0 means 4000
+	Silent bool   // logs nothing
+	Splice bool   // moves bytes in the kernel, through pipes of 1 MiB
 }
 
-// HAProxy is the balancer, in TCP mode.
+// HAProxy is the balancer, in TCP mode, with the buffers that it has by default.
 func HAProxy(c HAProxyConfig) Program {
+	var global, defaults strings.Builder
+	if c.Flows == 0 {
+		c.Flows = 4000
+	}
+	fmt.Fprintf(&global, "\tmaxconn %d\n", c.Flows)
+	if !c.Silent {
+		global.WriteString("\tlog stdout format raw local0\n")
+		defaults.WriteString("\tlog global\n\toption tcplog\n")
+	}
+	if c.Splice {
+		global.WriteString("\ttune.pipesize 1048576\n")
+		defaults.WriteString("\toption splice-auto\n")
+	}
 	bind := fmt.Sprintf("bind 127.0.0.1:%d", c.Listen)
 	files := map[string]string{}
 	if c.Leaf != nil {
@@ -133,13 +149,9 @@ func HAProxy(c HAProxyConfig) Program {
 		files["leaf.pem"] = c.Leaf.Cert + c.Leaf.Key
 	}
 	files["haproxy.cfg"] = fmt.Sprintf(`global
-	log stdout format raw local0
-	maxconn 4000
-defaults
+%sdefaults
 	mode tcp
-	log global
-	option tcplog
-	timeout connect 10s
+%s	timeout connect 10s
 	timeout client 600s
 	timeout server 600s
 frontend in
@@ -148,11 +160,61 @@ frontend in
 	default_backend out
 backend out
 	server one %s %s
-`, bind, c.Server, c.Send)
+`, &global, &defaults, bind, c.Server, c.Send)
 	return Program{
 		Name:  "haproxy",
 		Args:  []string{"-db", "-f", Here + "/haproxy.cfg"},
 		Ports: []int{c.Listen},
 		Files: files,
 	}
+}
+
+// An NginxStreamConfig says how nginx hands connections on, byte by byte.
+type NginxStreamConfig struct {
+	Listen  int
+	Server  string // host:port that it connects to
+	Leaf    *Leaf  // ends TLS with it; nil: does not look
+	Encrypt bool   // speaks TLS to the server, whose certificate it does not verify
+	Flows   int    // how many it takes at once; 0 means 4000
+}
+
+// streamModule is where Debian's package puts the module. Debian also enables it, but
+// in a configuration that is not ours.
+const streamModule = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
+// NginxStream is nginx as a proxy of TCP. It logs no connection.
+func NginxStream(c NginxStreamConfig) (Program, error) {
+	if _, err := os.Stat(streamModule); err != nil {
+		return Program{}, fmt.Errorf("find the stream module of nginx: %w: run scripts/install-peers, or apt-get install libnginx-mod-stream", err)
+	}
+	if c.Flows == 0 {
+		c.Flows = 4000
+	}
+	listen := fmt.Sprintf("listen 127.0.0.1:%d", c.Listen)
+	files, tls := map[string]string{}, ""
+	if c.Leaf != nil {
+		listen += " ssl"
+		tls = fmt.Sprintf("ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem; ssl_protocols TLSv1.2 TLSv1.3;\n", Here, Here)
+		files["cert.pem"], files["key.pem"] = c.Leaf.Cert, c.Leaf.Key
+	}
+	if c.Encrypt {
+		tls += "\t\tproxy_ssl on; proxy_ssl_protocols TLSv1.2 TLSv1.3;\n"
+	}
+	// Each flow is two connections, and nginx counts both.
+	files["nginx.conf"] = fmt.Sprintf(`load_module %s;
+daemon off; master_process off; pid @HERE@/pid; error_log stderr warn;
+events { worker_connections %d; }
+stream {
+	server {
+		%s; %sproxy_pass %s;
+		proxy_timeout 600s;
+	}
+}
+`, streamModule, 2*c.Flows+16, listen, tls, c.Server)
+	return Program{
+		Name:  "nginx",
+		Args:  []string{"-e", "stderr", "-p", Here, "-c", Here + "/nginx.conf"},
+		Ports: []int{c.Listen},
+		Files: files,
+	}, nil
 }
