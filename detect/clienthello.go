@@ -55,9 +55,9 @@ type ClientHello struct {
 //
 // Malformed is, at its first byte: a record of another type or of a version other than 3.0 to 3.4, an empty record or
 // one above 2^14 bytes, another handshake message, more than 64 records or [MaxClientHello] bytes, a record that goes
-// on after the hello, a length that does not fit what is around it, an extension that appears twice among those that
-// are read here, pre_shared_key when not last (RFC 8446 §4.2.11), and an ill-formed content of those that are listed
-// in [ClientHello].
+// on after the hello, a length that does not fit what is around it, a second extension of a type that is read here or
+// of session_ticket, pre_shared_key when not last (RFC 8446 §4.2.11), and an ill-formed content of those whose content
+// is in [ClientHello].
 func ParseClientHello(buf []byte) (*ClientHello, int, error) {
 	probe, r := scanClientHello(buf)
 	if !r.isComplete() {

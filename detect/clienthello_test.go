@@ -304,6 +304,7 @@ func TestParseClientHelloRefusesWhatPeersReadDifferently(t *testing.T) {
 		{"extensions that are shorter than the rest", message(slices.Concat(body(), vec16(ext(5)), []byte{0})), "extensions"},
 		{"extensions that are longer than the rest", message(slices.Concat(body(), u16(9), ext(5))), "extensions"},
 		{"half a length of extensions", message(append(body(), 0)), "extensions"},
+		{"a session id beyond the hello", message(slices.Concat(body()[:34], []byte{20}, make([]byte, 6))), "legacy_session_id"},
 		{"no cipher suite", message(slices.Concat(body()[:35], vec16(), vec8([]byte{0}), []byte{0, 0})), "cipher_suites"},
 		{"half a cipher suite", message(slices.Concat(body()[:35], vec16([]byte{1, 2, 3}), vec8([]byte{0}))), "cipher_suites"},
 		{"no compression method", message(slices.Concat(body()[:35], vec16(u16(1)), vec8(), []byte{0, 0})), "legacy_compression_methods"},

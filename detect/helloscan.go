@@ -213,7 +213,7 @@ func (c *helloCursor) message() {
 	}
 	h.LegacyVersion = uint16(3<<8 | c.u8())
 	h.Random = c.take(32)
-	h.SessionID = c.take(c.vector("legacy_session_id", 1, 0, 1, c.off+1+32))
+	h.SessionID = c.take(c.vector("legacy_session_id", 1, 0, 1, min(c.off+1+32, c.size)))
 	h.CipherSuites = c.list16(c.vector("cipher_suites", 2, 2, 2, c.size))
 	h.CompressionMethods = c.take(c.vector("legacy_compression_methods", 1, 1, 1, c.size))
 	if c.ok() && c.off < c.size {
