@@ -198,6 +198,7 @@ func (c *helloCursor) list16(n int) []uint16 {
 func (c *helloCursor) message() {
 	if c.u8() != typeClientHello {
 		c.fail("HandshakeType", c.pos-1)
+		return
 	}
 	size := c.u8()<<16 | c.u16()
 	c.messageSize(4 + size)
