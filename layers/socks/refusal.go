@@ -42,7 +42,7 @@ func repOf(err error) Rep {
 		return RepAddrTypeNotSupported
 	case errors.As(err, &desync): // a request that broke the protocol or did not come
 		return RepGeneralFailure
-	case errors.Is(err, syscall.ENETUNREACH):
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.ENETDOWN):
 		return RepNetworkUnreachable
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ETIMEDOUT):
 		return RepHostUnreachable

@@ -43,7 +43,9 @@ func TestReplyCodeOfAnError(t *testing.T) {
 		{"another address type", &bridge.Desync{Err: malformed("socks5", "ATYP", 3)}, RepAddrTypeNotSupported},
 		{"another version", &bridge.Desync{Err: malformed("socks5", "VER", 0)}, RepGeneralFailure},
 		{"no request", &bridge.Desync{Why: bridge.TimedOut}, RepGeneralFailure},
-		{"a permission", errno(syscall.EACCES), RepGeneralFailure},
+		{"a filter of ours", errno(syscall.EACCES), RepHostUnreachable},
+		{"network down", errno(syscall.ENETDOWN), RepNetworkUnreachable},
+		{"something else", dial(errors.New("what?")), RepGeneralFailure},
 		{"a shutdown", context.Canceled, RepGeneralFailure},
 		{"a panic", &bridge.PanicError{Value: "x"}, RepGeneralFailure},
 	}
@@ -61,5 +63,33 @@ func TestReplyCodeOfAnError(t *testing.T) {
 				t.Errorf("answer4(%v) = %x, want %x", tt.err, got, want4)
 			}
 		})
+	}
+}
+
+func TestEveryReplyCodeDecidesARelay(t *testing.T) {
+	for code := range 256 {
+		r := newRelayed(nil, version5)
+		r.asked(CmdConnect, Addr{Name: "a", Port: 1})
+		err := r.replied(byte(code), unspecified, Rep(code) == RepSucceeded, Rep(code))
+		if granted := code == 0; granted != (err == nil) || granted != (r.frame.Note == "") {
+			t.Errorf("reply %02x: %v, note %q", code, err, r.frame.Note)
+		}
+		if err != nil && (!errors.Is(err, errRefused) || r.frame.Note != Rep(code).String()) {
+			t.Errorf("reply %02x: %v, note %q", code, err, r.frame.Note)
+		}
+	}
+}
+
+func TestEveryCommandDecidesARelay(t *testing.T) {
+	for cmd := range 256 {
+		r := newRelayed(nil, version5)
+		r.asked(byte(cmd), ip4(80, 192, 0, 2, 1))
+		if isConnect := cmd == 1; isConnect == r.frame.Dst.IsZero() {
+			t.Errorf("command %02x: destination %q", cmd, r.frame.Dst)
+		}
+		err := r.replied(byte(RepSucceeded), unspecified, true, RepSucceeded)
+		if desync := (*bridge.Desync)(nil); errors.As(err, &desync) == (cmd == 1) {
+			t.Errorf("command %02x, granted: %v", cmd, err)
+		}
 	}
 }
