@@ -301,7 +301,12 @@ func (s *Stream) AwaitRead() error {
 		return c.AwaitRead()
 	}
 	if raw := s.socket(); raw != nil {
-		return raw.awaitRead()
+		err := raw.awaitRead()
+		if err == nil || isTimeout(err) {
+			return err
+		}
+		// The kernel tells of a RST once, and it has told the wait: no read would see it.
+		s.note(err)
 	}
 	return nil
 }

@@ -76,10 +76,15 @@ func (s *socket) tryRead(p []byte) (n int, err error) {
 
 func (s *socket) awaitRead() error {
 	var peek [1]byte
-	return s.raw.Read(func(fd uintptr) bool {
-		_, _, err := syscall.Recvfrom(int(fd), peek[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	var err error
+	waitErr := s.raw.Read(func(fd uintptr) bool {
+		_, _, err = syscall.Recvfrom(int(fd), peek[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		return err != syscall.EAGAIN && err != syscall.EINTR
 	})
+	if waitErr != nil {
+		return waitErr
+	}
+	return syscallError("recvfrom", err)
 }
 
 func syscallError(call string, err error) error {
