@@ -131,6 +131,7 @@ func (t *transport) ready() error {
 	}
 	t.writing.Lock()
 	defer t.writing.Unlock()
+	t.late = nil
 	if len(t.unsent) > 0 {
 		if err := t.finish(); err != nil {
 			return err
