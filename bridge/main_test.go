@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -30,6 +31,9 @@ type pair struct {
 }
 
 var hop = bridge.Addr{Host: "192.0.2.80", Port: 1080}
+
+// past is a deadline that makes a read say what is there now.
+var past = time.Unix(1, 0)
 
 func newPair(buffer int) *pair {
 	client, ours := bridgetest.Pipe(buffer)
