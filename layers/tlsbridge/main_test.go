@@ -141,16 +141,26 @@ type lab struct {
 // newLab serves handler between whoever connects and the server at hop.
 func newLab(t testing.TB, handler bridge.Handler, hop bridge.Addr, limits bridge.Limits) *lab {
 	t.Helper()
-	l := &lab{outcome: make(chan bridge.Outcome, 16), flow: make(chan *bridge.Flow, 16)}
-	p := &bridge.Proxy{Handler: handler, Limits: limits, Observer: &bridge.Observer{
-		Close: func(f *bridge.Flow, o bridge.Outcome) {
-			l.flow <- f
-			l.outcome <- o
-		},
-	}}
+	p := &bridge.Proxy{Handler: handler, Limits: limits}
 	if !hop.IsZero() {
 		p.Hop = bridge.FixedHop(hop)
 	}
+	return run(t, p)
+}
+
+// newLabDialing relays raw, to what dial connects.
+func newLabDialing(t testing.TB, dial bridge.DialFunc, hop bridge.Addr) *lab {
+	t.Helper()
+	return run(t, &bridge.Proxy{Handler: bridge.Relay, Dial: dial, Hop: bridge.FixedHop(hop)})
+}
+
+func run(t testing.TB, p *bridge.Proxy) *lab {
+	t.Helper()
+	l := &lab{outcome: make(chan bridge.Outcome, 16), flow: make(chan *bridge.Flow, 16)}
+	p.Observer = &bridge.Observer{Close: func(f *bridge.Flow, o bridge.Outcome) {
+		l.flow <- f
+		l.outcome <- o
+	}}
 	listener := listen(t)
 	l.addr = listener.Addr().String()
 	served := make(chan error, 1)
