@@ -211,7 +211,7 @@ func (b *Bridge) pass(ctx context.Context, from Side, n int) error {
 		return err
 	}
 	s := b.side(from)
-	if err := b.say(from, s.Buffered()[:n]); err != nil {
+	if err := b.say(By(from), from.Other(), s.Buffered()[:n]); err != nil {
 		return err
 	}
 	s.Discard(n)
@@ -226,18 +226,25 @@ func (b *Bridge) Write(ctx context.Context, to Side, p []byte) error {
 		}
 		b.redo.spoil(errors.New("a layer wrote to the server"))
 	}
-	return b.say(to.Other(), p)
+	return b.say(ByMITM, to, p)
 }
 
-// say sends p to the other side of from and shows it: before, since the answer could
-// otherwise be shown first.
-func (b *Bridge) say(from Side, p []byte) error {
+// Take removes n buffered bytes of one side: a message that was for us.
+func (b *Bridge) Take(from Side, n int) {
+	s := b.side(from)
+	b.Observer.message(b.Flow(), Message{b.layer, By(from), ByMITM, s.Buffered()[:n]})
+	s.Discard(n)
+}
+
+// say sends p to a side and shows it: before, since the answer could otherwise be shown
+// first.
+func (b *Bridge) say(from Party, to Side, p []byte) error {
 	if b.asked {
-		b.show(from, p)
+		b.show(to.Other(), p)
 	} else {
-		b.Observer.message(b.Flow(), Message{b.layer, ByMITM, By(from.Other()), p})
+		b.Observer.message(b.Flow(), Message{b.layer, from, By(to), p})
 	}
-	return b.send(from.Other(), p)
+	return b.send(to, p)
 }
 
 // send writes to one side, within Limits.Turn. A write that times out ends the flow.

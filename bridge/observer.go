@@ -9,8 +9,8 @@ type Observer struct {
 	Frame func(*Flow, Frame) // a layer has pushed a frame
 	Close func(*Flow, Outcome)
 
-	// Message is shown what is said before application data begins. A message that
-	// is relayed is shown when it came and again when it was passed on.
+	// Message is shown what is said before application data begins, except within a
+	// session that a layer holds with a peer, as in the handshake of TLS.
 	Message func(*Flow, Message)
 
 	// Tap is asked once, when application data begins, and returns the function
@@ -19,10 +19,11 @@ type Observer struct {
 	Tap func(*Flow) func(from Side, data []byte)
 }
 
-// Message is a message of a handshake, or bytes that were passed on in one.
+// Message is a message of a handshake. One that was relayed is from one peer to the
+// other; of one that was not, one of the two is us.
 type Message struct {
 	Layer    string // the layer that runs; "" outside of a Chain
-	From, To Party  // one of them is us
+	From, To Party
 	Data     []byte // may hold credentials
 }
 

@@ -127,7 +127,6 @@ func Expect[M any](ctx context.Context, b *Bridge, from Side, p Parser[M], optio
 		if len(buf) > 0 {
 			m, n, err = p(buf)
 			if err == nil {
-				b.Observer.message(b.Flow(), Message{b.layer, By(from), ByMITM, buf[:n]})
 				return m, n, nil
 			}
 			var none M

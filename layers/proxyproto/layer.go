@@ -131,7 +131,7 @@ func (c Config) takeOff(ctx context.Context, b *bridge.Bridge, h *detect.ProxyHe
 	if err != nil {
 		return err
 	}
-	b.Client.Discard(n)
+	b.Take(bridge.Client, n)
 	noHop := b.Hop().IsZero()
 	switch {
 	case noHop && h.Command == detect.ProxyLocal:

@@ -179,7 +179,7 @@ func (s *served) connect(ctx context.Context, asked bridge.Addr, answer answerFu
 func hear[M any](ctx context.Context, s *served, p bridge.Parser[M], limit int, refuse func(error) []byte) (M, error) {
 	m, n, err := bridge.Expect(ctx, s.b, bridge.Client, p, bridge.Max(limit))
 	if err == nil {
-		s.b.Client.Discard(n)
+		s.b.Take(bridge.Client, n)
 		return m, nil
 	}
 	if desync := (*bridge.Desync)(nil); !errors.As(err, &desync) || desync.Why == bridge.Ended {
