@@ -140,7 +140,7 @@ func HAProxy(c HAProxyConfig) Program {
 	}
 	if c.Splice {
 		global.WriteString("\ttune.pipesize 1048576\n")
-		defaults.WriteString("\toption splice-auto\n")
+		defaults.WriteString("\toption splice-request\n\toption splice-response\n")
 	}
 	bind := fmt.Sprintf("bind 127.0.0.1:%d", c.Listen)
 	files := map[string]string{}
