@@ -44,6 +44,7 @@ var testOnly = []string{
 	"github.com/google/go-cmp/...",
 	"github.com/pires/go-proxyproto/...",
 	"github.com/rogpeppe/go-internal/...",
+	"github.com/santhosh-tekuri/jsonschema/...",
 	"go.uber.org/goleak/...",
 }
 

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/mitm"
+	"github.com/bridgeio/bridgeio/mitm/ca"
+	"github.com/bridgeio/bridgeio/mitm/capture"
+	"github.com/bridgeio/bridgeio/mitm/flowlog"
+)
+
+// runOptions are what the flags of run amount to.
+type runOptions struct {
+	config        mitm.Config
+	auth          []string
+	cacert        string
+	export        string
+	trust         []string
+	noSystemRoots bool
+	capture       string
+	flowlog       string
+	logFormat     string
+	logLevel      string
+}
+
+func newRun(s streams, use string) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:     use,
+		Short:   "run the proxy",
+		Example: runExamples,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), s) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	bridgeOptions(f, &o.config)
+	limitOptions(f, &o.config.Limits)
+	f.StringArrayVar(&o.auth, "auth", nil, "ask for this name and password, `USER:PASS`; also env:NAME, file:PATH (repeatable)")
+	f.StringVar(&o.cacert, "cacert", "", "the CA as load:FILE, a PEM file with certificate and key (default: made on first use)")
+	f.StringVarP(&o.export, "export", "x", "", "write the CA certificate to `FILE`: DER for .cer and .der, else PEM")
+	f.StringArrayVar(&o.trust, "trust", nil, "a `FILE` of roots that servers are verified against, besides the system's (repeatable)")
+	f.BoolVar(&o.noSystemRoots, "no-system-roots", false, "verify servers against --trust only")
+	f.StringVarP(&o.capture, "write", "w", "", "write what was decrypted to `FILE` as pcap; - is stdout")
+	f.StringVarP(&o.flowlog, "flowlog", "f", "", "write one JSON object per flow to `FILE`; - is stdout")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+// run runs the proxy until ctx ends. Files are closed last, so that the last flows
+// are in them.
+func (o *runOptions) run(ctx context.Context, s streams) (err error) {
+	log, err := newLog(s.err, o.logFormat, o.logLevel)
+	if err != nil {
+		return err
+	}
+	o.config.Log = log
+	if o.config.Auth, err = credentials(o.auth); err != nil {
+		return err
+	}
+	authority, err := openAuthority(o.cacert)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, failed(authority.Close())) }()
+	o.config.CA = authority
+	if err := o.exportTo(authority); err != nil {
+		return err
+	}
+	if o.config.Roots, err = roots(o.trust, o.noSystemRoots); err != nil {
+		return err
+	}
+	closeOutputs, err := o.openOutputs(s, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, failed(closeOutputs())) }()
+
+	server, err := mitm.New(o.config)
+	if err != nil {
+		if listen := (*net.OpError)(nil); errors.As(err, &listen) {
+			return failed(err)
+		}
+		return usage("%w", err)
+	}
+	defer server.Close()
+	o.announce(s.err, log, server)
+	return failed(server.Serve(ctx))
+}
+
+// credentials reads the values of --auth. An error does not repeat them.
+func credentials(values []string) ([]mitm.Credential, error) {
+	var all []mitm.Credential
+	for _, v := range values {
+		v, err := secret(v)
+		if err != nil {
+			return nil, usage("--auth: %w", err)
+		}
+		c, err := mitm.ParseCredential(v)
+		if err != nil {
+			return nil, usage("--auth: %w", err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func newLog(w io.Writer, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usage("--log-level %s: want debug, info, warn or error", level)
+	}
+	options := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, usage("--log-format %s: want text or json", format)
+}
+
+// openAuthority opens the authority that --cacert names, or the user's own.
+func openAuthority(cacert string) (*ca.Authority, error) {
+	if cacert == "" {
+		dir, err := ca.DefaultDir()
+		if err != nil {
+			return nil, usage("%w", err)
+		}
+		authority, err := ca.Open(dir)
+		if err != nil {
+			return nil, usage("%w", err)
+		}
+		return authority, nil
+	}
+	file, ok := strings.CutPrefix(cacert, "load:")
+	if !ok || file == "" {
+		return nil, usage("--cacert %s: want load:FILE", cacert)
+	}
+	authority, err := ca.Load(file)
+	if err != nil {
+		return nil, usage("--cacert: %w", err)
+	}
+	return authority, nil
+}
+
+func (o *runOptions) exportTo(authority *ca.Authority) error {
+	if o.export == "" {
+		return nil
+	}
+	if err := os.WriteFile(o.export, certificate(authority, o.export), 0o644); err != nil {
+		return usage("--export: %w", err)
+	}
+	return nil
+}
+
+// certificate returns the authority's certificate in the form that the file's name
+// asks for.
+func certificate(authority *ca.Authority, file string) []byte {
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".cer", ".der":
+		return authority.ExportDER()
+	}
+	return authority.ExportPEM()
+}
+
+// roots returns what servers are verified against; nil means the system's roots.
+func roots(files []string, noSystem bool) (*x509.CertPool, error) {
+	if len(files) == 0 && !noSystem {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	if !noSystem {
+		system, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, usage("the system's roots: %w (--no-system-roots does without)", err)
+		}
+		pool = system
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, usage("--trust: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(text) {
+			return nil, usage("--trust %s: no certificate in it; want PEM", file)
+		}
+	}
+	return pool, nil
+}
+
+// openOutputs opens what flows are written to, and returns the function that closes it.
+func (o *runOptions) openOutputs(s streams, log *slog.Logger) (_ func() error, err error) {
+	var closers []func() error
+	closeAll := func() error {
+		var err error
+		for _, c := range closers {
+			err = errors.Join(err, c())
+		}
+		return err
+	}
+	defer func() {
+		if err != nil {
+			closeAll()
+		}
+	}()
+	if o.capture == "-" && o.flowlog == "-" {
+		return nil, usage("-w - and -f -: only one of them can have stdout")
+	}
+	observers := []*bridge.Observer{o.config.Observer}
+	if o.capture != "" {
+		c, err := createCapture(o.capture, s.out, capture.Config{Log: log})
+		if err != nil {
+			return nil, usage("-w: %w", err)
+		}
+		closers = append(closers, c.Close)
+		observers = append(observers, c.Observer())
+	}
+	if o.flowlog != "" {
+		l, err := createLog(o.flowlog, s.out)
+		if err != nil {
+			return nil, usage("-f: %w", err)
+		}
+		l.Logger = log
+		closers = append(closers, l.Close)
+		observers = append(observers, l.Observer())
+	}
+	if o.capture != "-" && o.flowlog != "-" {
+		observers = append(observers, flowLines(s.out))
+	}
+	o.config.Observer = bridge.Observers(observers...)
+	return closeAll, nil
+}
+
+// createCapture opens the file of -w; "-" is stdout.
+func createCapture(file string, stdout io.Writer, c capture.Config) (*capture.Writer, error) {
+	if file == "-" {
+		return capture.NewWriter(stdout, c)
+	}
+	return capture.Create(file, c)
+}
+
+// createLog opens the file of -f, to which it appends; "-" is stdout.
+func createLog(file string, stdout io.Writer) (*flowlog.Log, error) {
+	if file == "-" {
+		return flowlog.New(stdout), nil
+	}
+	return flowlog.Create(file)
+}
+
+// flowLines prints one line per flow.
+func flowLines(w io.Writer) *bridge.Observer {
+	return &bridge.Observer{Close: func(f *bridge.Flow, out bridge.Outcome) {
+		fmt.Fprintln(w, flowlog.Line(f, out))
+	}}
+}
+
+// announce says where we listen, and how to try it.
+func (o *runOptions) announce(w io.Writer, log *slog.Logger, server *mitm.Server) {
+	log.Info("certificate authority", "sha256", server.Authority().Fingerprint())
+	first := ""
+	for _, l := range server.Listening() {
+		log.Info("listening", "kind", l.Kind, "addr", l.Addr.String())
+		if first == "" && l.Kind == "auto" && o.config.Connect.IsZero() {
+			first = l.Addr.String()
+		}
+	}
+	if first == "" || o.logFormat != "text" {
+		return
+	}
+	pem := o.export
+	if pem == "" {
+		pem = "ca.pem"
+		fmt.Fprintln(w, "\nto try it:  mitm ca export ca.pem")
+	} else {
+		fmt.Fprintln(w, "\nto try it:")
+	}
+	fmt.Fprintf(w, "  curl --cacert %s -x socks5h://%s https://example.com/\n", pem, first)
+	fmt.Fprintf(w, "  curl --cacert %s -x http://%s https://example.com/\n\n", pem, first)
+}

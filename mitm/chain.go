@@ -1,0 +1,145 @@
+package mitm
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/detect"
+	"github.com/bridgeio/bridgeio/layers"
+	"github.com/bridgeio/bridgeio/layers/httpconnect"
+	"github.com/bridgeio/bridgeio/layers/proxyproto"
+	"github.com/bridgeio/bridgeio/layers/socks"
+)
+
+// automatic is the chain of a listener that takes whatever comes.
+func (s *Server) automatic() bridge.Handler {
+	return bridge.ChainTo(s.last, append(s.entrance(), s.detection())...)
+}
+
+// socksOnly is the chain of a listener that is a SOCKS server.
+func (s *Server) socksOnly() bridge.Handler {
+	return bridge.ChainTo(s.last, append(s.entrance(), s.socksServer(), s.detection())...)
+}
+
+// connectOnly is the chain of a listener that is an HTTP proxy.
+func (s *Server) connectOnly() bridge.Handler {
+	return bridge.ChainTo(s.last, append(s.entrance(), s.httpProxy(), s.detection())...)
+}
+
+// entrance is what each flow passes first: the PROXY header, where one may come, and
+// then, when it is known who the client is, the access rules.
+func (s *Server) entrance() []bridge.Layer {
+	c := s.config
+	if len(c.AcceptProxy)+len(c.AutoProxy) == 0 && !c.RejectUntrustedProxy {
+		return []bridge.Layer{s.access()}
+	}
+	untrusted := proxyproto.Ignore
+	if c.RejectUntrustedProxy {
+		untrusted = proxyproto.Reject
+	}
+	return []bridge.Layer{
+		proxyproto.Terminate(proxyproto.Config{Trust: c.AcceptProxy, Auto: c.AutoProxy, Untrusted: untrusted}),
+		s.access(),
+	}
+}
+
+// access lets in whom Allow allows, where the client may say what is dialled, and
+// sets the hop where the operator has named one.
+func (s *Server) access() bridge.Layer {
+	return bridge.Layer{Name: "access", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+		if !s.config.Connect.IsZero() {
+			if ctx.Value(listenerKey{}).(*listener).kind == auto {
+				b.SetHop(s.config.Connect)
+			}
+			return next(ctx, b)
+		}
+		client, ok := b.Flow().Client().IP()
+		if !ok || !contains(s.config.Allow, client) {
+			return bridge.Fails(bridge.Denied, bridge.ByMITM, errors.New("this client may not use the proxy"))
+		}
+		return next(ctx, b)
+	}}
+}
+
+// detection is the switch between all protocols, by the rule of the hop: without one
+// a protocol is terminated, with one it is relayed.
+func (s *Server) detection() bridge.Layer {
+	var (
+		socksServer = []bridge.Layer{s.socksServer()}
+		socksRelay  = []bridge.Layer{socks.Relay()}
+		httpProxy   = []bridge.Layer{s.httpProxy()}
+		httpRelay   = []bridge.Layer{httpconnect.Relay()}
+	)
+	return layers.Switch{Cases: []layers.Case{
+		{Detector: detect.TLS(), Layers: []bridge.Layer{s.tls()}},
+		{Detector: detect.SSLv2()},
+		{Detector: detect.SOCKS5(), When: noHop, Layers: socksServer},
+		{Detector: detect.SOCKS5(), Layers: socksRelay},
+		{Detector: detect.SOCKS4(), When: noHop, Layers: socksServer},
+		{Detector: detect.SOCKS4(), Layers: socksRelay},
+		{Detector: detect.HTTP2()},
+		{Detector: detect.Connect(), When: noHop, Layers: httpProxy},
+		{Detector: detect.Connect(), Layers: httpRelay},
+		{Detector: detect.HTTP1(), When: noHop, Layers: httpProxy},
+		{Detector: detect.HTTP1()},
+		{Detector: detect.SSH()},
+		{Detector: detect.SSHServer()},
+	}}.Layer()
+}
+
+func noHop(b *bridge.Bridge) bool { return b.Hop().IsZero() && b.Server == nil }
+
+func (s *Server) socksServer() bridge.Layer {
+	return socks.Terminate(socks.Config{Auth: s.authorize(), Hop: s.hop})
+}
+
+func (s *Server) httpProxy() bridge.Layer {
+	return httpconnect.Terminate(httpconnect.Config{Auth: s.authorize(), Hop: s.hop})
+}
+
+// hop is what is dialled for a destination that a client asked for.
+func (s *Server) hop(asked bridge.Addr) bridge.Addr {
+	if !s.config.Connect.IsZero() {
+		return s.config.Connect
+	}
+	return asked
+}
+
+var errNoDestination = errors.New("no destination: neither SOCKS, nor a request for an HTTP proxy, nor TLS with a server name")
+
+// errNotTLS is a flow that Config.NonTLS blocks.
+var errNotTLS = errors.New("only TLS is let through")
+
+// blocked reports whether a request that we forward ourselves, outside of TLS, is
+// blocked. What is relayed is judged when it has been looked into.
+func (s *Server) blocked(f *bridge.Flow) bool {
+	frames := f.Frames()
+	return s.config.NonTLS == NonTLSBlock && !isTLS(frames) && len(frames) > 0 && frames[len(frames)-1].Proto == "http"
+}
+
+// isTLS reports whether the client speaks TLS with the server, bridged or passed on.
+func isTLS(frames []bridge.Frame) bool {
+	return slices.ContainsFunc(frames, func(f bridge.Frame) bool { return f.Proto == "tls" && f.Verb != bridge.VerbTerminate })
+}
+
+// last is where the conversation of the innermost layer begins.
+func (s *Server) last(ctx context.Context, b *bridge.Bridge) error {
+	frames := b.Flow().Frames()
+	innermost := bridge.Frame{}
+	if len(frames) > 0 {
+		innermost = frames[len(frames)-1]
+	}
+	switch {
+	case noHop(b) && b.Client.End() != bridge.Open && len(b.Client.Buffered()) == 0:
+		return bridge.Fails(bridge.PeerClosed, bridge.ByClient, errors.New("closed before anything was asked for"))
+	case noHop(b):
+		return bridge.Fails(bridge.Desynced, bridge.ByClient, errNoDestination)
+	case s.config.NonTLS == NonTLSBlock && !isTLS(frames):
+		return bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
+	case s.config.Limits.Fail == bridge.FailClosed && innermost.Proto == "raw":
+		return bridge.Fails(bridge.Block, bridge.ByMITM, errors.New("an unknown protocol can't be inspected"))
+	}
+	return bridge.Relay(ctx, b)
+}

@@ -1,0 +1,167 @@
+package mitm
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/mitm/ca"
+)
+
+// NonTLS says what becomes of flows that are not TLS.
+type NonTLS uint8
+
+const (
+	NonTLSAllow NonTLS = iota // they are relayed as they are
+	NonTLSBlock               // they are ended
+)
+
+// Config says what a Server does. The zero value listens on 127.0.0.1:8080 with the
+// automatic chain and the authority in the user's configuration directory. It is not
+// changed after New.
+type Config struct {
+	// Listen, SOCKS and HTTPConnect are the addresses to listen on, as host:port.
+	// Listen takes whatever comes: SOCKS4, 4a and 5, requests for an HTTP proxy, and
+	// TLS, nested to any depth. SOCKS and HTTPConnect speak one protocol only, and
+	// always terminate it. When all are empty, Listen is 127.0.0.1:8080.
+	Listen, SOCKS, HTTPConnect []string
+
+	// Connect is one server for everything. With it the automatic chain relays all
+	// protocols; the other listeners terminate theirs and replace the destination.
+	Connect bridge.Addr
+
+	// Allow is who may use listeners that dial where the client says; nil means
+	// loopback, private, link-local and unique-local addresses. It does not count
+	// where Connect is set.
+	Allow []netip.Prefix
+
+	// Auth lists who may use the proxy; nil means everybody whom Allow allows.
+	Auth []Credential
+
+	// DenyTarget is what may not be reached, on top of what is denied to clients that
+	// are not on loopback: loopback, our own addresses, link-local, unspecified and
+	// multicast ones. AllowTarget beats both. They are checked on the resolved
+	// address, and do not count for Connect.
+	DenyTarget, AllowTarget []netip.Prefix
+
+	// Names are our own names: TLS for one of them is for us. Nil means the host's
+	// name and localhost.
+	Names []string
+
+	// AcceptProxy are the sources that must send a PROXY header, AutoProxy those that
+	// may. From others it is payload, unless RejectUntrustedProxy.
+	AcceptProxy, AutoProxy []netip.Prefix
+	RejectUntrustedProxy   bool
+
+	// NonTLS says what becomes of flows that are not TLS.
+	NonTLS NonTLS
+
+	// CA signs the certificates that clients see; nil means the authority that Open
+	// finds or makes in ca.DefaultDir. The Server does not close one that it was given.
+	CA *ca.Authority
+
+	// Roots are what servers' certificates are verified against; nil means the
+	// system's.
+	Roots *x509.CertPool
+
+	// Limits bounds flows. Its Turn also bounds a turn of a TLS handshake.
+	Limits bridge.Limits
+
+	// Observer sees all flows.
+	Observer *bridge.Observer
+
+	// Log gets what is not about one flow; nil means slog.Default.
+	Log *slog.Logger
+}
+
+// Credential is a user name and a password.
+type Credential struct{ User, Password string }
+
+// ParseCredential parses "user:password".
+func ParseCredential(s string) (Credential, error) {
+	user, password, ok := strings.Cut(s, ":")
+	if !ok || user == "" || len(user) > 255 || len(password) > 255 {
+		return Credential{}, errors.New("want USER:PASSWORD, each of at most 255 bytes")
+	}
+	return Credential{user, password}, nil
+}
+
+// ParsePrefixes parses a list of prefixes and addresses, separated by commas.
+func ParsePrefixes(list string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for item := range strings.SplitSeq(list, ",") {
+		p, err := parsePrefix(strings.TrimSpace(item))
+		if err != nil {
+			return nil, err
+		}
+		prefixes = append(prefixes, p)
+	}
+	return prefixes, nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is not an address or a prefix like 10.0.0.0/8", s)
+	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), nil
+}
+
+// defaultListen is where a Server without any listener listens.
+const defaultListen = "127.0.0.1:8080"
+
+// withDefaults returns c as New uses it, or says what is wrong with it.
+func (c Config) withDefaults() (Config, error) {
+	if len(c.Listen)+len(c.SOCKS)+len(c.HTTPConnect) == 0 {
+		c.Listen = []string{defaultListen}
+	}
+	for _, list := range [][]string{c.Listen, c.SOCKS, c.HTTPConnect} {
+		for _, addr := range list {
+			if err := checkListen(addr); err != nil {
+				return c, err
+			}
+		}
+	}
+	if !c.Connect.IsZero() && c.Connect.Port == 0 {
+		return c, fmt.Errorf("connect %s: want a port from 1 to 65535", c.Connect)
+	}
+	if c.Allow == nil {
+		c.Allow = privateNetworks()
+	}
+	if c.Names == nil {
+		c.Names = []string{"localhost"}
+		if name, err := os.Hostname(); err == nil {
+			c.Names = append(c.Names, name)
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c, nil
+}
+
+func checkListen(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("listen %q: want HOST:PORT", addr)
+	}
+	if n, err := net.LookupPort("tcp", port); err != nil || n < 0 {
+		return fmt.Errorf("listen %q: want a port from 0 to 65535", addr)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
+		return fmt.Errorf("listen %q: want an IP address, localhost, or nothing for all addresses", addr)
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package mitm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+
+	"golang.org/x/net/idna"
+
+	"github.com/bridgeio/bridgeio/bridge"
+)
+
+// dial connects a flow to its hop. Names are resolved here, once a flow, by the
+// system's resolver; what may be reached is checked on the address that is about to be
+// connected, so that a name can't be made to resolve to something else in between.
+func (s *Server) dial(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net.Conn, error) {
+	if s.blocked(f) {
+		return nil, bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
+	}
+	operators := !s.config.Connect.IsZero()
+	if server := f.Server(); !server.IsZero() {
+		hop = server // a redial reaches the very same address
+	}
+	host, err := hostName(hop.Host)
+	if err != nil {
+		return nil, bridge.Fails(bridge.DNS, bridge.ByMITM, err)
+	}
+	d := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		return s.mayReach(f, address, operators)
+	}}
+	return d.DialContext(ctx, "tcp", bridge.Addr{Host: host, Port: hop.Port}.String())
+}
+
+// mayReach refuses a resolved address that is one of our listeners, or that the
+// client may not reach.
+func (s *Server) mayReach(f *bridge.Flow, address string, operators bool) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("address %q: %w", address, err)
+	}
+	ip := to.Addr().Unmap()
+	if s.isListener(ip, to.Port()) {
+		s.logLoop(address)
+		return bridge.Fails(bridge.Loop, bridge.ByMITM, fmt.Errorf("%s is one of our own listeners", address))
+	}
+	if !operators && s.denied(f, ip) {
+		return bridge.Fails(bridge.Denied, bridge.ByMITM, fmt.Errorf("%s may not reach %s", f.Client().Host, address))
+	}
+	return nil
+}
+
+// isListener reports whether a connection to ip and port would come back to us.
+func (s *Server) isListener(ip netip.Addr, port uint16) bool {
+	for _, l := range s.listeners {
+		own := l.addr()
+		switch {
+		case own.Port() != port:
+		case own.Addr().Unmap() == ip:
+			return true
+		case ip.IsUnspecified(): // the kernel takes it for loopback
+			return own.Addr().IsLoopback() || own.Addr().IsUnspecified()
+		case own.Addr().IsUnspecified() && isOurs(ip):
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) logLoop(address string) {
+	if _, logged := s.loops.LoadOrStore(address, true); !logged {
+		s.config.Log.Warn("refused to dial ourselves", "addr", address)
+	}
+}
+
+// errHostName is a name that can't be that of a host.
+var errHostName = errors.New("not a host name")
+
+// hostName returns host as it is to be resolved: an IP address as it is, a name in
+// its ASCII form (RFC 5891). Underscores are let through: they are in use.
+func hostName(host string) (string, error) {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return host, nil
+	}
+	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(false))
+	ascii, err := profile.ToASCII(host)
+	if err != nil {
+		return "", fmt.Errorf("%q: %w: %w", host, errHostName, err)
+	}
+	name := strings.TrimSuffix(ascii, ".")
+	if name == "" || len(name) > 253 {
+		return "", fmt.Errorf("%q: %w", host, errHostName)
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.IndexFunc(label, notInHostName) >= 0 {
+			return "", fmt.Errorf("%q: %w", host, errHostName)
+		}
+	}
+	return ascii, nil
+}
+
+func notInHostName(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+}

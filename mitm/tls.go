@@ -1,0 +1,99 @@
+package mitm
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/detect"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
+	"github.com/bridgeio/bridgeio/mitm/ca"
+)
+
+// tlsPort is the port that is dialled for a server name that nobody gave a port for.
+const tlsPort = 443
+
+// tls is the layer for a ClientHello. With a hop it is bridged. Without one it is either
+// addressed to us, and what is inside is asked again, or to the server that it names.
+func (s *Server) tls() bridge.Layer {
+	limiter := tlsbridge.NewLimiter(0)
+	bridged := tlsbridge.Relay(tlsbridge.Config{
+		Minter:  &Minter{Authority: s.authority, Roots: s.config.Roots},
+		Port:    tlsPort,
+		Limiter: limiter,
+	})
+	ours := tlsbridge.Terminate(tlsbridge.TerminateConfig{
+		Certificate: s.ownCertificate,
+		ALPN:        []string{"http/1.1"},
+		Limiter:     limiter,
+	})
+	return bridge.Layer{Name: "tls", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+		if !noHop(b) {
+			return bridged.Handle(ctx, b, next)
+		}
+		hello, _, err := bridge.Expect(ctx, b, bridge.Client, detect.ParseClientHello, bridge.Max(detect.MaxClientHello))
+		switch {
+		case err != nil:
+			return err
+		case s.isForUs(ctx, hello):
+			return ours.Handle(ctx, b, next)
+		case len(s.config.Auth) > 0:
+			return bridge.Fails(bridge.Auth, bridge.ByMITM, errors.New("a client that only names a server shows no credentials"))
+		}
+		return bridged.Handle(ctx, b, next)
+	}}
+}
+
+// Minter makes the certificates that clients are shown in the place of the servers'. What
+// does not verify gets a leaf that does not verify either. It is a tlsbridge.Minter.
+type Minter struct {
+	Authority *ca.Authority
+	Roots     *x509.CertPool // what servers are verified against; nil means the system's
+}
+
+// Mint implements tlsbridge.Minter.
+func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, _ *detect.ClientHello) (*tls.Certificate, string, error) {
+	verdict := ca.Classify(server.Chain, m.Roots, server.Name, time.Now())
+	leaf, err := m.Authority.Mint(ctx, server.Chain[0], verdict)
+	return leaf, verdict.String(), err
+}
+
+// ownCertificate is the one of TLS that is addressed to us: for the name that the client
+// asks for, else the address that it connected to.
+func (s *Server) ownCertificate(ctx context.Context, f *bridge.Flow, hello *detect.ClientHello) (*tls.Certificate, error) {
+	name := hello.ServerName
+	if name == "" {
+		name = f.Local().Host
+	}
+	return s.authority.MintName(ctx, name)
+}
+
+// isForUs reports whether a client that speaks TLS while no hop is known means us, as
+// an HTTPS proxy: it names no server, or one of our own names, or a name that would
+// bring us back to ourselves.
+func (s *Server) isForUs(ctx context.Context, hello *detect.ClientHello) bool {
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	if name == "" || slices.ContainsFunc(s.config.Names, func(own string) bool { return strings.EqualFold(own, name) }) {
+		return true
+	}
+	host, err := hostName(name)
+	if err != nil {
+		return false
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return false // the dial will say so
+	}
+	for _, ip := range addrs {
+		if s.isListener(ip.Unmap(), tlsPort) {
+			return true
+		}
+	}
+	return false
+}
