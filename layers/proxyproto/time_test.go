@@ -185,6 +185,43 @@ func TestARestBehindTheLastTLV(t *testing.T) {
 	}
 }
 
+func TestASourceIsItsAddress(t *testing.T) {
+	tests := []struct {
+		name, trust string
+		source      net.Addr
+		trusted     bool
+	}{
+		{"IPv4", "192.0.2.0/28", &net.TCPAddr{IP: net.IPv4(192, 0, 2, 15)}, true},
+		{"IPv4 beside the prefix", "192.0.2.0/28", &net.TCPAddr{IP: net.IPv4(192, 0, 2, 16)}, false},
+		{"IPv4 on a socket of IPv6", "192.0.2.0/28", &net.TCPAddr{IP: net.ParseIP("::ffff:192.0.2.15")}, true},
+		{"IPv6", "2001:db8::/64", &net.TCPAddr{IP: net.ParseIP("2001:db8::1")}, true},
+		{"IPv6 with a zone", "fe80::/10", &net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0"}, true},
+		{"IPv6 is not IPv4", "0.0.0.0/0", &net.TCPAddr{IP: net.ParseIP("2001:db8::1")}, false},
+		{"IPv4 is not IPv6", "::/0", &net.TCPAddr{IP: net.IPv4(192, 0, 2, 15)}, false},
+		{"a Unix socket has none", "0.0.0.0/0", &net.UnixAddr{Name: "@", Net: "unix"}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			client, ours := Pipe(1 << 10)
+			ours.Remote = tt.source
+			io.WriteString(client, tcp4)
+			client.CloseWrite()
+			var flow *bridge.Flow
+			p := &bridge.Proxy{
+				Handler: bridge.Chain(proxyproto.Terminate(proxyproto.Config{
+					Trust: []netip.Prefix{netip.MustParsePrefix(tt.trust)}, Untrusted: proxyproto.Reject,
+				})),
+				Observer: &bridge.Observer{Open: func(f *bridge.Flow) { flow = f }},
+			}
+			out := p.ServeConn(t.Context(), ours)
+			client.Close()
+			if trusted := flow.Path() == "proxy1"; trusted != tt.trusted || trusted == (out.Reason == bridge.Denied) {
+				t.Errorf("path %s, outcome %s: %v; want trusted %v", flow.Path(), out.Reason, out.Err, tt.trusted)
+			}
+		})
+	}
+}
+
 func TestRedialSaysTheHeaderAgain(t *testing.T) {
 	for name, want := range map[string]string{"relay": tcp4 + request, "terminate": request} {
 		layer := proxyproto.Relay(trust)

@@ -134,6 +134,11 @@ func TestRelay(t *testing.T) {
 			"socks5>raw", relayed5(bridge.Frame{Opaque: true}),
 		},
 		{
+			"a method that was not offered, after which both go on",
+			Script{C("\x05\x01\x02"), S(noAuth), C(connect), S(granted), Tunnel()},
+			"socks5>raw", relayed5(bridge.Frame{Opaque: true}),
+		},
+		{
 			"a method selection of another version",
 			Script{C(hello), S("\x04\x00"), Tunnel()},
 			"socks5>raw", relayed5(bridge.Frame{Opaque: true}),

@@ -3,7 +3,10 @@ package socks_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -264,6 +267,59 @@ func TestTerminateRefusesWhatCannotBeDialled(t *testing.T) {
 				Script{Send(connect4a), DialFails(example443, tt.err), Recv(rejected4)},
 				Reason(tt.reason), frame(terminated4(bridge.Frame{Dst: exampleCom})))
 		})
+	}
+}
+
+// A hop that is known from elsewhere is not where a client that breaks the protocol is passed on to.
+func TestTerminateDoesNotGoOnRaw(t *testing.T) {
+	for name, script := range map[string]Script{
+		"a broken greeting": {Send("\x05\x00"), Recv("\x05\xff")},
+		"a broken request":  {Send(hello), Recv(noAuth), Send("\x04"), Recv(refusal(socks.RepGeneralFailure))},
+		"no SOCKS":          {Send("GET / HTTP/1.1\r\n\r\n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			Terminate(t, terminating(socks.Config{}), script, Hop("192.0.2.80:1080"), Reason(bridge.Desynced))
+		})
+	}
+}
+
+// TestARefusedDialEndsInOrder holds that the client can read why: a reset could overtake the reply.
+func TestARefusedDialEndsInOrder(t *testing.T) {
+	client, ours := Pipe(1 << 10)
+	io.WriteString(client, hello+connect)
+	p := &bridge.Proxy{
+		Handler: bridge.Chain(socks.Terminate(socks.Config{})),
+		Dial: func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) {
+			return nil, syscall.ECONNREFUSED
+		},
+	}
+	heard := make(chan error, 1)
+	go func() {
+		got, err := io.ReadAll(client)
+		if want := noAuth + refusal(socks.RepConnectionRefused); string(got) != want {
+			err = fmt.Errorf("the client got %q, want %q, %w", got, want, err)
+		}
+		client.Close()
+		heard <- err
+	}()
+	p.ServeConn(t.Context(), ours)
+	if err := <-heard; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAClientThatHasGoneIsToldNothing(t *testing.T) {
+	for name, said := range map[string]string{"greeting": "\x05\x01", "request": hello + connect[:9], "SOCKS4 request": connect4[:9]} {
+		client, ours := Pipe(1 << 10)
+		io.WriteString(client, said)
+		client.CloseWrite()
+		p := &bridge.Proxy{Handler: bridge.Chain(socks.Terminate(socks.Config{}))}
+		out := p.ServeConn(t.Context(), ours)
+		got, _ := io.ReadAll(client)
+		if told := strings.TrimPrefix(string(got), noAuth); told != "" || out.Reason != bridge.PeerClosed || out.EndedBy != bridge.ByClient {
+			t.Errorf("within its %s: told %q, outcome %s by %s: %v", name, told, out.Reason, out.EndedBy, out.Err)
+		}
+		client.Close()
 	}
 }
 
