@@ -2,6 +2,7 @@ package capture
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,7 +116,7 @@ func (c *conversation) resolve() {
 		port = c.flow.Server().Port
 	}
 	if !c.plain {
-		port = decryptedPort(port)
+		port = decryptedPort(port, innermostALPN(c.flow))
 	}
 	clientIP, serverIP := sameFamily(client.Addr(), server.Addr())
 	c.ends = [2]netip.AddrPort{
@@ -157,9 +158,20 @@ func asIPv4(a netip.Addr) netip.Addr {
 	return a
 }
 
+// innermostALPN returns the application protocol that was negotiated last.
+func innermostALPN(f *bridge.Flow) string {
+	for _, frame := range slices.Backward(f.Frames()) {
+		if frame.ALPN != "" {
+			return frame.ALPN
+		}
+	}
+	return ""
+}
+
 // decryptedPort returns the port of the protocol that is left when TLS is taken off, so
-// that readers know what to look for.
-func decryptedPort(port uint16) uint16 {
+// that readers know what to look for. HTTP/2 on a port that says nothing is written as
+// on port 80: unlike HTTP/1.1, readers do not recognise it by its bytes alone.
+func decryptedPort(port uint16, alpn string) uint16 {
 	switch port {
 	case 443: // https
 		return 80
@@ -187,6 +199,9 @@ func decryptedPort(port uint16) uint16 {
 		return 8080
 	case 8883: // mqtts
 		return 1883
+	}
+	if alpn == "h2" {
+		return 80
 	}
 	return port
 }

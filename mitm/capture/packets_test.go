@@ -77,18 +77,24 @@ func TestPortsOfDecryptedFlows(t *testing.T) {
 		443: 80, 465: 25, 563: 119, 636: 389, 853: 53, 990: 21, 993: 143, 995: 110,
 		5061: 5060, 5671: 5672, 6697: 6667, 8443: 8080, 8883: 1883,
 	} {
-		if got := decryptedPort(port); got != want {
+		if got := decryptedPort(port, ""); got != want {
 			t.Errorf("port %d becomes %d, want %d", port, got, want)
 		}
 	}
 	mapped := 0
 	for port := range math.MaxUint16 + 1 {
-		if decryptedPort(uint16(port)) != uint16(port) {
+		if decryptedPort(uint16(port), "http/1.1") != uint16(port) {
 			mapped++
 		}
 	}
 	if mapped != 13 {
 		t.Errorf("%d ports are changed, want 13", mapped)
+	}
+	if got := decryptedPort(18443, "h2"); got != 80 {
+		t.Errorf("HTTP/2 on port 18443 is written on port %d, want 80", got)
+	}
+	if got := decryptedPort(8443, "h2"); got != 8080 {
+		t.Errorf("HTTP/2 on port 8443 is written on port %d, want 8080", got)
 	}
 }
 
