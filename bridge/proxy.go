@@ -228,7 +228,7 @@ func (b *Bridge) finish(ctx context.Context, out Outcome, client net.Conn) {
 			to.EndWrite(Clean)
 		}
 	}
-	if out.EndedBy != ByClient && b.Client.End() == Open {
+	if b.Client.End() == Open {
 		b.closeServer()
 		linger(client)
 	}
