@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -36,6 +37,7 @@ type relay struct {
 	watchdog *time.Timer
 	ended    [2]bool // the direction from this side is over
 	failure  error   // what ended the relay, when it was not both ends
+	unsent   error   // a peer was gone before it had everything
 	returned bool    // run is over: timers that fire late leave the conns alone
 }
 
@@ -55,7 +57,7 @@ func (r *relay) run(ctx context.Context) error {
 	defer r.mu.Unlock()
 	r.watchdog.Stop()
 	r.returned = true
-	return r.failure
+	return cmp.Or(r.failure, r.unsent)
 }
 
 func (r *relay) fromServer(done chan<- struct{}) {
@@ -86,8 +88,9 @@ func (r *relay) direction(from Side) {
 	case src.End() != Open:
 		r.end(from, src, dst)
 	case errors.As(err, &unsent) && isReset(err):
-		// The peer closed or reset while we wrote. What it sent before is still to
-		// be passed on, and how it ended is seen by the other direction.
+		// The peer was gone when we wrote. What it sent before is still to be passed
+		// on: the other direction goes on until it has seen its end.
+		r.lost(from, err)
 		r.over(from)
 	case errors.As(err, &unsent):
 		r.fail(writeFailure(from.Other(), err))
@@ -106,6 +109,15 @@ func (r *relay) end(from Side, src, dst *Stream) {
 	r.mu.Unlock()
 	if !passed {
 		dst.EndWrite(src.End())
+	}
+}
+
+// lost notes that the other peer did not get all that one side has sent.
+func (r *relay) lost(from Side, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unsent == nil {
+		r.unsent = Fails(Resets, By(from.Other()), err)
 	}
 }
 

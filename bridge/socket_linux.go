@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // socket is a TCP or Unix socket that can be waited for without a buffer, and
@@ -218,15 +219,21 @@ func (p *pipe) close() {
 	}
 }
 
-// pipePool lends empty pipes to the relays that are splicing, and closes them when
-// there is none left: an idle process holds none.
+// pipePool lends empty pipes to the relays that are splicing. It closes those that
+// nobody has wanted for a while, and all when the last such relay is over: an idle
+// process holds none.
 type pipePool struct {
 	mu    sync.Mutex
 	users int
 	free  []*pipe
+	trim  *time.Timer // runs while there are free pipes
+	taken bool        // a pipe was, since trim was set
 }
 
 var pipes pipePool
+
+// pipeIdle is how long a pipe waits for a user.
+const pipeIdle = time.Second
 
 func (pp *pipePool) enter() {
 	pp.mu.Lock()
@@ -238,16 +245,39 @@ func (pp *pipePool) leave() {
 	pp.mu.Lock()
 	defer pp.mu.Unlock()
 	if pp.users--; pp.users == 0 {
-		for _, p := range pp.free {
-			p.close()
-		}
-		pp.free = nil
+		pp.closeFree()
+	}
+}
+
+func (pp *pipePool) closeFree() {
+	for _, p := range pp.free {
+		p.close()
+	}
+	pp.free = nil
+	if pp.trim != nil {
+		pp.trim.Stop()
+		pp.trim = nil
+	}
+}
+
+// trimmed runs pipeIdle after a pipe became free.
+func (pp *pipePool) trimmed() {
+	pp.mu.Lock()
+	defer pp.mu.Unlock()
+	switch {
+	case pp.trim == nil:
+	case pp.taken:
+		pp.taken = false
+		pp.trim.Reset(pipeIdle)
+	default:
+		pp.closeFree()
 	}
 }
 
 func (pp *pipePool) get() (*pipe, error) {
 	pp.mu.Lock()
 	defer pp.mu.Unlock()
+	pp.taken = true
 	if last := len(pp.free) - 1; last >= 0 {
 		p := pp.free[last]
 		pp.free = pp.free[:last]
@@ -268,9 +298,13 @@ const maxFree = 32
 func (pp *pipePool) put(p *pipe) {
 	pp.mu.Lock()
 	defer pp.mu.Unlock()
-	if len(pp.free) < maxFree {
-		pp.free = append(pp.free, p)
-	} else {
+	if len(pp.free) == maxFree {
 		p.close()
+		return
+	}
+	pp.free = append(pp.free, p)
+	if pp.trim == nil {
+		pp.taken = false
+		pp.trim = time.AfterFunc(pipeIdle, pp.trimmed)
 	}
 }

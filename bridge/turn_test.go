@@ -77,11 +77,13 @@ func TestATurnThatIsBroken(t *testing.T) {
 		},
 		{
 			"the message fills the limit", bridge.Client, func(p *pair) { p.client.Write([]byte("12345678")) },
-			[]bridge.TurnOption{bridge.Max(8)}, 0, bridge.Client, bridge.TooLong, bridge.Limit,
+			[]bridge.TurnOption{bridge.Max(8)},
+			0, bridge.Client, bridge.TooLong, bridge.Limit,
 		},
 		{
 			"the message fills the buffer", bridge.Server, func(p *pair) { io.WriteString(p.server(), strings.Repeat("x", 200<<10)) },
-			[]bridge.TurnOption{bridge.Max(1 << 30)}, 0, bridge.Server, bridge.TooLong, bridge.Limit,
+			[]bridge.TurnOption{bridge.Max(1 << 30)},
+			0, bridge.Server, bridge.TooLong, bridge.Limit,
 		},
 		{
 			"silence for ten seconds", bridge.Client, func(*pair) {},
@@ -93,11 +95,13 @@ func TestATurnThatIsBroken(t *testing.T) {
 		},
 		{
 			"silence within a time of its own", bridge.Server, func(*pair) {},
-			[]bridge.TurnOption{bridge.Within(time.Minute)}, time.Minute, bridge.Server, bridge.TimedOut, bridge.Timeout,
+			[]bridge.TurnOption{bridge.Within(time.Minute)},
+			time.Minute, bridge.Server, bridge.TimedOut, bridge.Timeout,
 		},
 		{
 			"silence for the time of a dial", bridge.Server, func(*pair) {},
-			[]bridge.TurnOption{bridge.AwaitsDial()}, 30 * time.Second, bridge.Server, bridge.TimedOut, bridge.Timeout,
+			[]bridge.TurnOption{bridge.AwaitsDial()},
+			30 * time.Second, bridge.Server, bridge.TimedOut, bridge.Timeout,
 		},
 		{
 			"the server speaks in the client's turn", bridge.Client, func(p *pair) { p.server().Write([]byte("220")) },
