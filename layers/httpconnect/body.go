@@ -1,5 +1,7 @@
 package httpconnect
 
+import "math"
+
 // Body follows a message body through the bytes of its stream and finds its end. It keeps none of them. The zero Body
 // is an empty one.
 type Body struct {
@@ -26,8 +28,31 @@ func (x *Body) Next(p []byte) (n int, err error) {
 		return len(p), nil
 	}
 	n = int(min(uint64(len(p)), x.left))
-	x.left -= uint64(n)
+	x.skip(n)
 	return n, nil
+}
+
+// sure returns how many bytes belong to the body whatever they are.
+func (x *Body) sure() uint64 {
+	switch {
+	case x.kind == untilClose:
+		return math.MaxInt64
+	case x.kind == inChunks && x.chunks.state != chunkData:
+		return 0
+	case x.kind == inChunks:
+		return x.chunks.left
+	}
+	return x.left
+}
+
+// skip moves on behind n bytes that surely belong to the body.
+func (x *Body) skip(n int) {
+	switch x.kind {
+	case inChunks:
+		x.chunks.skip(n)
+	case ofLength:
+		x.left -= uint64(n)
+	}
 }
 
 // Done reports whether the body is complete. One that ends with its connection never is.

@@ -56,11 +56,8 @@ func (c *chunks) next(p []byte) (n int, err error) {
 	for n < len(p) && c.state != chunksEnd {
 		if c.state == chunkData {
 			k := int(min(uint64(len(p)-n), c.left))
-			c.left -= uint64(k)
+			c.skip(k)
 			n += k
-			if c.left == 0 {
-				c.state = chunkDataCR
-			}
 			continue
 		}
 		if field := c.step(p[n]); field != "" {
@@ -69,6 +66,13 @@ func (c *chunks) next(p []byte) (n int, err error) {
 		n++
 	}
 	return n, nil
+}
+
+// skip takes n bytes of chunk-data.
+func (c *chunks) skip(n int) {
+	if c.left -= uint64(n); c.left == 0 {
+		c.state = chunkDataCR
+	}
 }
 
 // step takes one byte that is not chunk-data. It returns what is malformed.

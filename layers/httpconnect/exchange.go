@@ -216,6 +216,11 @@ func (x *exchange) body(ctx context.Context, body *Body) error {
 		if err := x.pass(ctx, n); err != nil {
 			return err
 		}
+		if len(x.b.Server.Buffered()) == 0 && n >= bulkFrom {
+			if err := bulk(ctx, x.b, bridge.Server, body, x.idle); err != nil {
+				return x.idle.cause(ctx, err)
+			}
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/bridge/bridgetest"
@@ -180,6 +181,9 @@ func (s *stage) serverHearsNothing() {
 	}
 	s.server.SetReadDeadline(noDeadline)
 }
+
+// pause lets the bubble's clock go on.
+func (s *stage) pause(d time.Duration) { <-time.After(d) }
 
 // ends has the flow over, and returns how.
 func (s *stage) ends() bridge.Outcome {

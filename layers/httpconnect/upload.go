@@ -35,13 +35,13 @@ func (u *upload) run(ctx context.Context, end func(), b *bridge.Bridge, body Bod
 		}
 	}()
 	for !body.Done() && u.err == nil {
-		u.err = u.piece(ctx, b, &body)
+		u.err = u.piece(ctx, b, &body, idle)
 		idle.touch()
 	}
 }
 
 // piece passes on what is there, and waits for it when there is nothing.
-func (u *upload) piece(ctx context.Context, b *bridge.Bridge, body *Body) error {
+func (u *upload) piece(ctx context.Context, b *bridge.Bridge, body *Body, idle *watch) error {
 	if len(b.Client.Buffered()) == 0 {
 		if err := b.Client.Fill(ctx); err != nil {
 			return unfinished(ctx, b.Client.End(), err)
@@ -52,11 +52,12 @@ func (u *upload) piece(ctx context.Context, b *bridge.Bridge, body *Body) error 
 	if bad := asMalformed(err); bad != nil {
 		return badRequest("The content of the request is malformed: " + bad.Field + ".")
 	}
-	if err := b.Pass(ctx, bridge.Client, n); err != nil {
-		u.unsent = true
-		return err
+	err = b.Pass(ctx, bridge.Client, n)
+	if err == nil && len(b.Client.Buffered()) == 0 && n >= bulkFrom {
+		err = bulk(ctx, b, bridge.Client, body, idle)
 	}
-	return nil
+	u.unsent = err != nil
+	return err
 }
 
 // unfinished is a client that does not send the rest of its request.
