@@ -69,35 +69,43 @@ func TestWhatIsOfferedToTheServer(t *testing.T) {
 	}{
 		"a TLS 1.3 client": {
 			detect.ClientHello{LegacyVersion: 0x303, SupportedVersions: []uint16{grease, 0x304, 0x303}, CipherSuites: []uint16{grease, tls13, ecdhe, scsv}, SupportedGroups: []uint16{grease, hybrid, x25519}},
-			offer{0x303, 0x304, []uint16{ecdhe}, []utls.CurveID{utls.X25519MLKEM768, utls.X25519}, false}, true,
+			offer{0x303, 0x304, []uint16{ecdhe}, []utls.CurveID{utls.X25519MLKEM768, utls.X25519}, false},
+			true,
 		},
 		"a TLS 1.3 client without older suites": {
 			detect.ClientHello{LegacyVersion: 0x303, SupportedVersions: []uint16{0x304, 0x303}, CipherSuites: []uint16{tls13}, SupportedGroups: []uint16{x25519}},
-			offer{0x304, 0x304, nil, []utls.CurveID{utls.X25519}, false}, true,
+			offer{0x304, 0x304, nil, []utls.CurveID{utls.X25519}, false},
+			true,
 		},
 		"a TLS 1.3 client with groups that are not known": {
 			detect.ClientHello{LegacyVersion: 0x303, SupportedVersions: []uint16{0x304, 0x303}, CipherSuites: []uint16{tls13, rsa}, SupportedGroups: []uint16{0x001e}},
-			offer{0x303, 0x303, []uint16{rsa}, nil, true}, true,
+			offer{0x303, 0x303, []uint16{rsa}, nil, true},
+			true,
 		},
 		"a client that names no versions": {
 			detect.ClientHello{LegacyVersion: 0x302, CipherSuites: []uint16{ecdhe, rsa, dhe}, SupportedGroups: []uint16{x25519}},
-			offer{0x301, 0x302, []uint16{ecdhe, rsa}, []utls.CurveID{utls.X25519}, true}, true,
+			offer{0x301, 0x302, []uint16{ecdhe, rsa}, []utls.CurveID{utls.X25519}, true},
+			true,
 		},
 		"a client that names no groups": {
 			detect.ClientHello{LegacyVersion: 0x303, CipherSuites: []uint16{ecdhe, rsa}},
-			offer{0x301, 0x303, []uint16{rsa}, nil, true}, true,
+			offer{0x301, 0x303, []uint16{rsa}, nil, true},
+			true,
 		},
 		"a client with hybrid groups alone below TLS 1.3": {
 			detect.ClientHello{LegacyVersion: 0x303, CipherSuites: []uint16{ecdhe}, SupportedGroups: []uint16{hybrid}},
-			offer{0x301, 0x303, nil, []utls.CurveID{utls.X25519MLKEM768}, true}, false,
+			offer{0x301, 0x303, nil, []utls.CurveID{utls.X25519MLKEM768}, true},
+			false,
 		},
 		"a client of SSL 3.0": {
 			detect.ClientHello{LegacyVersion: 0x300, CipherSuites: []uint16{rsa}},
-			offer{0x301, 0x300, []uint16{rsa}, nil, false}, false,
+			offer{0x301, 0x300, []uint16{rsa}, nil, false},
+			false,
 		},
 		"a client of a version to come": {
 			detect.ClientHello{LegacyVersion: 0x303, SupportedVersions: []uint16{0x305}, CipherSuites: []uint16{tls13}, SupportedGroups: []uint16{x25519}},
-			offer{0x305, 0, nil, []utls.CurveID{utls.X25519}, true}, false,
+			offer{0x305, 0, nil, []utls.CurveID{utls.X25519}, true},
+			false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

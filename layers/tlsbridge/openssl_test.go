@@ -1,0 +1,139 @@
+package tlsbridge
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/bridge/bridgetest"
+	"github.com/bridgeio/bridgeio/internal/peers"
+)
+
+// openssl runs the program until it ends, and returns what it printed.
+func openssl(t *testing.T, stdin string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "openssl", args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// writePEM writes certificates, and a key unless it is nil, to a file.
+func writePEM(t *testing.T, key any, certs ...[]byte) string {
+	t.Helper()
+	var text []byte
+	for _, der := range certs {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	if key != nil {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...)
+	}
+	file := filepath.Join(t.TempDir(), "pem")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// opensslVersions are the options that choose one protocol version. OpenSSL 3 has the
+// hashes of the two oldest at security level 0 only.
+var opensslVersions = map[string]uint16{
+	"-tls1": tls.VersionTLS10, "-tls1_1": tls.VersionTLS11, "-tls1_2": tls.VersionTLS12, "-tls1_3": tls.VersionTLS13,
+}
+
+func TestOpenSSLIsAClient(t *testing.T) {
+	root := writePEM(t, nil, mitmCA().cert.Raw)
+	addr, saw := echoTLS(t, &tls.Config{
+		Certificates: []tls.Certificate{*certificate("RSA")}, MinVersion: tls.VersionTLS10, CipherSuites: allSuites(), NextProtos: []string{"h2"},
+	})
+	for option, version := range opensslVersions {
+		t.Run(option, func(t *testing.T) {
+			bridgetest.Baseline(t)
+			l := newLab(t, relayed(), addr, bridge.Limits{})
+			out, err := openssl(t, "Q\n", "s_client", option, "-cipher", "ALL:@SECLEVEL=0", "-alpn", "h2", "-servername", serverName,
+				"-verify_hostname", serverName, "-verify_return_error", "-CAfile", root, "-connect", l.addr)
+			if err != nil || !strings.Contains(out, "Verification: OK") || !strings.Contains(out, "ALPN protocol: h2") {
+				t.Errorf("openssl: %v\n%s", err, out)
+			}
+			if s := <-saw; s.state.Version != version {
+				t.Errorf("the server has %s, want %s", tls.VersionName(s.state.Version), tls.VersionName(version))
+			}
+			l.ends(t)
+		})
+	}
+}
+
+// A client of OpenSSL that does not trust the certificate sends its alert in plaintext in
+// TLS 1.3, which crypto/tls takes for a record that it cannot decrypt.
+func TestTheAlertOfAnOpenSSLClientIsKnown(t *testing.T) {
+	addr, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}})
+	for _, option := range []string{"-tls1_2", "-tls1_3"} {
+		t.Run(option, func(t *testing.T) {
+			bridgetest.Baseline(t)
+			l := newLab(t, relayed(), addr, bridge.Limits{})
+			out, err := openssl(t, "", "s_client", option, "-servername", serverName, "-verify_return_error", "-no-CAfile", "-no-CApath", "-connect", l.addr)
+			if err == nil {
+				t.Errorf("openssl trusts the certificate:\n%s", out)
+			}
+			_, outcome := l.ends(t)
+			var failed *HandshakeError
+			const unknownCA = 48
+			if !errors.As(outcome.Err, &failed) || failed.Side != bridge.Client || failed.Alert != unknownCA || outcome.Reason != bridge.TLSClient {
+				t.Errorf("outcome %+v, want tls_client with the alert 48", outcome)
+			}
+		})
+	}
+}
+
+func TestOpenSSLIsAServer(t *testing.T) {
+	leaf := certificate("RSA")
+	file := writePEM(t, leaf.PrivateKey, leaf.Certificate[0])
+	for option, version := range opensslVersions {
+		t.Run(option, func(t *testing.T) {
+			bridgetest.Baseline(t)
+			port, release, err := peers.ReservePort()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+			server, err := peers.Start(t.Context(), peers.Program{
+				Name: "openssl",
+				Args: []string{
+					"s_server", option, "-cipher", "ALL:@SECLEVEL=0", "-cert", file, "-key", file,
+					"-accept", fmt.Sprintf("127.0.0.1:%d", port), "-rev",
+				},
+				Ports: []int{port},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Stop()
+
+			l := newLab(t, relayed(), bridge.Addr{Host: "127.0.0.1", Port: uint16(port)}, bridge.Limits{})
+			c := tls.Client(l.dial(t), anything())
+			io.WriteString(c, "reverse me\n")
+			got := make([]byte, len("em esrever\n"))
+			if _, err := io.ReadFull(c, got); err != nil || string(got) != "em esrever\n" {
+				t.Errorf("got %q, %v", got, err)
+			}
+			if c.ConnectionState().Version != version {
+				t.Errorf("the client has %s", tls.VersionName(c.ConnectionState().Version))
+			}
+			c.Close()
+			l.ends(t)
+		})
+	}
+}
