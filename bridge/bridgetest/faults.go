@@ -2,6 +2,7 @@ package bridgetest
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -71,9 +72,11 @@ func (s Session) EndWrite(e bridge.End) error {
 }
 
 // Chunked returns a conn that reads and writes c in chunks of the given sizes, one after the other and then from the
-// first again. One goroutine may read it and one write it.
+// first again. A Write is no longer one: the chunks of two that run at once mix.
 func Chunked(c net.Conn, sizes ...int) net.Conn {
-	return &chunked{Conn: c, reads: chunks{sizes: sizes}, writes: chunks{sizes: sizes}}
+	cut := &chunked{Conn: c}
+	cut.reads.sizes, cut.writes.sizes = sizes, sizes
+	return cut
 }
 
 type chunked struct {
@@ -83,16 +86,15 @@ type chunked struct {
 
 type chunks struct {
 	sizes []int
-	next  int
+	used  atomic.Uint64
 }
 
 func (c *chunks) size() int {
 	if len(c.sizes) == 0 {
 		return 1
 	}
-	size := c.sizes[c.next%len(c.sizes)]
-	c.next++
-	return max(size, 1)
+	next := c.used.Add(1) - 1
+	return max(c.sizes[next%uint64(len(c.sizes))], 1)
 }
 
 func (c *chunked) Read(p []byte) (int, error) {
