@@ -23,7 +23,7 @@ type minter struct{ key *ecdsa.PrivateKey }
 
 func (m minter) Mint(_ context.Context, server *tlsbridge.Snapshot, _ *detect.ClientHello) (*tls.Certificate, string, error) {
 	leaf := *server.Chain[0]
-	leaf.SignatureAlgorithm = 0 // that of our key
+	leaf.PublicKey, leaf.SignatureAlgorithm = nil, 0 // ours instead
 	der, err := x509.CreateCertificate(rand.Reader, &leaf, &leaf, &m.key.PublicKey, m.key)
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: m.key}, "self-signed", err
 }
