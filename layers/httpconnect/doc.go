@@ -26,7 +26,9 @@
 //
 // # What it does not do
 //
-// Nothing is cached, and no Via field is added. CONNECT of HTTP/2 (RFC 9113 §8.5) is not spoken.
+// Nothing is cached. A request is passed on as it came but for what is said above, so that what the server sees is the
+// client's: no Via field is added, Max-Forwards is not counted down, and a response is not touched at all. CONNECT of
+// HTTP/2 (RFC 9113 §8.5) is not spoken.
 //
 // Specifications: RFC 9110 (HTTP semantics; CONNECT is §9.3.6), RFC 9112 (HTTP/1.1), RFC 7617 (Basic).
 package httpconnect

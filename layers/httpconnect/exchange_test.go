@@ -610,3 +610,64 @@ func TestAuthorization(t *testing.T) {
 		})
 	})
 }
+
+// largeBody is more than what a stream, a bulk read and both pipes hold.
+const largeBody = 200 << 10
+
+func TestLargeBodies(t *testing.T) {
+	large, sizes := strings.Repeat("x", largeBody), []int{0, 4 << 10, 5000}
+	begin := func(s *stage) {
+		s.asks(get)
+		s.dials("a.example:80")
+		s.hears(getAs)
+	}
+	t.Run("that end with the connection", func(t *testing.T) {
+		inReadsOf(t, sizes, open, func(s *stage) {
+			begin(s)
+			s.answersAtLength("HTTP/1.0 200 OK\r\n\r\n"+large, func() { s.server.Close() })
+			s.gets("HTTP/1.0 200 OK\r\n\r\n" + large)
+			s.clientIsLeft()
+		})
+	})
+	t.Run("in one chunk, and a further request", func(t *testing.T) {
+		inReadsOf(t, sizes, open, func(s *stage) {
+			begin(s)
+			response := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n32000\r\n" + large + "\r\n0\r\n\r\n"
+			s.answersAtLength(response, func() {})
+			s.gets(response)
+			s.asks(get)
+			s.hears(getAs)
+		})
+	})
+	t.Run("that are cut off", func(t *testing.T) {
+		inReadsOf(t, sizes, open, func(s *stage) {
+			begin(s)
+			s.answersAtLength("HTTP/1.1 200 OK\r\nContent-Length: 204801\r\n\r\n"+large, func() { s.server.Close() })
+			s.gets("HTTP/1.1 200 OK\r\nContent-Length: 204801\r\n\r\n" + large)
+			s.clientIsLeft()
+			s.client.Close()
+			s.endsFor(bridge.PeerClosed, bridge.ByServer)
+		})
+	})
+	t.Run("whose client leaves", func(t *testing.T) {
+		inReadsOf(t, sizes, open, func(s *stage) {
+			begin(s)
+			s.answersAtLength("HTTP/1.1 200 OK\r\nContent-Length: 204800\r\n\r\n"+large, func() {})
+			s.gets("HTTP/1.1 200 OK\r\n")
+			s.client.Reset()
+			s.endsFor(bridge.Resets, bridge.ByClient)
+		})
+	})
+	t.Run("of a request, whose server leaves", func(t *testing.T) {
+		inReadsOf(t, sizes, open, func(s *stage) {
+			s.asks(post + "Content-Length: 204800\r\n\r\n")
+			s.dials("a.example:80")
+			s.hears(postAs + "Content-Length: 204800\r\n\r\n")
+			go s.client.Write([]byte(large)) // of which not all can be sent
+			s.hears(large[:1000])
+			s.server.Reset()
+			s.gets(ours(502, "The server closed the connection before it answered."))
+			s.ends()
+		})
+	})
+}

@@ -160,6 +160,20 @@ func TestRelay(t *testing.T) {
 			Script{C(ask), S("SSH-2.0-x\r\n"), C("hello")},
 			[]Option{Path("connect>raw")},
 		}, {
+			"a refusal with a folded field",
+			Script{C(ask), S("HTTP/1.1 407 Who\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n"), C("hello")},
+			[]Option{Path("connect>raw")},
+		}, {
+			"a refusal whose chunks are malformed",
+			Script{C(ask), S("HTTP/1.1 407 Who\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"), C("hello")},
+			[]Option{Path("connect>raw")},
+		}, {
+			"a user whose name can't be printed",
+			Script{
+				C("CONNECT a.example:443 HTTP/1.1\r\nProxy-Authorization: Basic G1szMW06eA==\r\n\r\n"), S(grant), C("hello"),
+			},
+			[]Option{Path("connect"), user("\uFFFD[31m")},
+		}, {
 			"a response with two ends",
 			Script{C(ask), S("HTTP/1.1 407 Who\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nwho?"), C("hello")},
 			[]Option{Path("connect>raw")},
@@ -176,6 +190,32 @@ func TestRelay(t *testing.T) {
 func TestRelayOfARefusalThatEndsWithTheConnection(t *testing.T) {
 	Relay(t, bridge.Chain(httpconnect.Relay()),
 		Script{C(ask), S("HTTP/1.0 503 Busy\r\n\r\ncome back later")}, Path("connect"))
+}
+
+func TestRelayThatFailsClosed(t *testing.T) {
+	closed := Limits(bridge.Limits{Fail: bridge.FailClosed})
+	handler := bridge.Chain(httpconnect.Relay())
+	t.Run("passes on a refusal", func(t *testing.T) {
+		Relay(t, handler, Script{C(ask), S("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")}, closed, MayWithhold(), Path("connect"))
+	})
+	t.Run("passes on nothing else", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, accepted := Pipe(1 << 20)
+			proxy := &bridge.Proxy{
+				Handler: handler,
+				Hop:     bridge.FixedHop(bridge.Addr{Host: "192.0.2.1", Port: 3128}),
+				Limits:  bridge.Limits{Fail: bridge.FailClosed},
+			}
+			got := make(chan []byte, 1)
+			go say(c, []byte("GET http://a.example/ HTTP/1.1\r\n\r\n"), got)
+			if out := proxy.ServeConn(t.Context(), accepted); out.Reason != bridge.Desynced {
+				t.Errorf("outcome %s: %v", out.Reason, out.Err)
+			}
+			if answer := <-got; len(answer) > 0 {
+				t.Errorf("the client got %q", answer)
+			}
+		})
+	})
 }
 
 func TestRelayOfMuch(t *testing.T) {
@@ -225,7 +265,7 @@ func TestRelayRedials(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err, said := redialled(t, c.client, c.first, c.second)
+			said, err := redialled(t, c.client, c.first, c.second)
 			if got := fmt.Sprint(err); err != nil && got != c.want || err == nil && c.want != "" {
 				t.Errorf("redial: %v, want %q", err, c.want)
 			}
@@ -236,8 +276,8 @@ func TestRelayRedials(t *testing.T) {
 	}
 }
 
-// redialled relays the handshake, redials, and returns what came of it and what the server heard the second time.
-func redialled(t *testing.T, client, first, second string) (result error, said string) {
+// redialled relays the handshake, redials, and returns what the server heard the second time, and what came of it.
+func redialled(t *testing.T, client, first, second string) (said string, result error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		answers := []string{first, second}
@@ -264,7 +304,7 @@ func redialled(t *testing.T, client, first, second string) (result error, said s
 			said = string(<-h)
 		}
 	})
-	return result, said
+	return said, result
 }
 
 // FuzzRelay lets two peers say anything: each must get exactly what the other has said.

@@ -40,7 +40,13 @@ type dialled struct {
 // onStage plays with our reads whole, and cut up.
 func onStage(t *testing.T, c httpconnect.Config, play func(*stage)) {
 	t.Helper()
-	for _, size := range []int{0, 1, 7} {
+	inReadsOf(t, []int{0, 1, 7}, c, play)
+}
+
+// inReadsOf plays with our reads cut up into these sizes; 0 leaves them whole.
+func inReadsOf(t *testing.T, sizes []int, c httpconnect.Config, play func(*stage)) {
+	t.Helper()
+	for _, size := range sizes {
 		t.Run(fmt.Sprintf("reads of %d", size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(t, c, size)
@@ -103,6 +109,16 @@ func (s *stage) asks(text string) { s.say(s.client, text) }
 
 // answers has the server say something.
 func (s *stage) answers(text string) { s.say(s.server, text) }
+
+// answersAtLength has the server say more than fits, and then do something, while the play goes on.
+func (s *stage) answersAtLength(text string, then func()) {
+	server := s.server
+	go func() {
+		if _, err := io.WriteString(server, text); err == nil {
+			then()
+		}
+	}()
+}
 
 func (s *stage) say(c *bridgetest.Conn, text string) {
 	s.Helper()
