@@ -14,28 +14,30 @@ import (
 // exactly the bytes that the other one sent, in every way in which the dialogue can go. See the package's doc for them.
 func Relay(t *testing.T, handler bridge.Handler, script Script, options ...Option) {
 	t.Helper()
-	d := newDialogue(handler, script, append([]Option{Hop("192.0.2.80:1080")}, options...))
-	d.complete(t)
-	d.brokenOff(t, bridge.Client, bridge.Server)
-	d.silences(t, bridge.Client, bridge.Server)
-	d.outOfTurn(t)
-	d.sockets(t, bridge.Client, bridge.Server)
+	newRelayed(handler, script, options).run(t)
 }
 
 // Terminate plays a script of Send, Recv, Dials or DialFails, and Tunnel steps, in every way in which the dialogue can
 // go: the client speaks with us, and through us with the peer that we dialled for it.
 func Terminate(t *testing.T, handler bridge.Handler, script Script, options ...Option) {
 	t.Helper()
+	newTerminated(handler, script, options).run(t)
+}
+
+func newRelayed(handler bridge.Handler, script Script, options []Option) *dialogue {
+	d := newDialogue(handler, script, append([]Option{Hop("192.0.2.80:1080")}, options...))
+	d.sides = []bridge.Side{bridge.Client, bridge.Server}
+	return d
+}
+
+func newTerminated(handler bridge.Handler, script Script, options []Option) *dialogue {
 	d := newDialogue(handler, script, options)
 	d.terminates = true
-	sides := []bridge.Side{bridge.Client}
-	if len(d.script.acts(bridge.Server)) > 0 {
-		sides = append(sides, bridge.Server)
+	d.sides = []bridge.Side{bridge.Client}
+	if d.serverSpeaks() {
+		d.sides = append(d.sides, bridge.Server)
 	}
-	d.complete(t)
-	d.brokenOff(t, sides...)
-	d.silences(t, sides...)
-	d.sockets(t, sides...)
+	return d
 }
 
 func newDialogue(handler bridge.Handler, script Script, options []Option) *dialogue {
@@ -54,7 +56,7 @@ func (d *dialogue) whole(name string) play {
 			acts:       d.script.acts(bridge.Side(side)),
 			everything: len(d.script.heard(bridge.Side(side))),
 			told:       d.script.fromUs(bridge.Side(side)),
-			chunk:      func() int { return 1 << 20 },
+			chunks:     always(1 << 20),
 		}
 	}
 	p.parts[bridge.Client].ending = closes
@@ -67,11 +69,34 @@ func (p play) serverEnds() play {
 	return p
 }
 
-// chunked turns the play into one of writes and reads of the given sizes.
-func (p play) chunked(size func() int, read int) play {
-	p.parts[bridge.Client].chunk, p.parts[bridge.Server].chunk = size, size
-	p.conns.MaxRead = read
+// byteByByte turns the play into one of writes and reads of a byte.
+func (p play) byteByByte() play {
+	p.parts[bridge.Client].chunks, p.parts[bridge.Server].chunks = always(1), always(1)
+	p.conns.MaxRead = 1
 	return p
+}
+
+// chunked turns the play into one of random writes and reads.
+func (p play) chunked(seed uint64) play {
+	for side := range p.parts {
+		p.parts[side].chunks = randomly(seed, uint64(side))
+	}
+	p.conns.MaxRead = randomly(seed, uint64(len(p.parts)))()()
+	return p
+}
+
+func always(size int) func() func() int {
+	return func() func() int {
+		return func() int { return size }
+	}
+}
+
+// randomly returns what makes random sizes, most of them small, for each peer anew.
+func randomly(seed, stream uint64) func() func() int {
+	return func() func() int {
+		random := rand.New(rand.NewPCG(seed, stream))
+		return func() int { return 1 + random.IntN(1<<random.IntN(12)) }
+	}
 }
 
 // pipelined turns the play into one in which the client waits for nothing.
@@ -81,53 +106,85 @@ func (p play) pipelined() play {
 	return p
 }
 
-// in performs plays, each in a bubble of its own, until one fails.
-func (d *dialogue) in(t *testing.T, name string, plays ...play) {
+// group is plays that are reported as one test.
+type group struct {
+	name  string
+	plays []play
+}
+
+// run performs all plays.
+func (d *dialogue) run(t *testing.T) {
 	t.Helper()
-	t.Run(name, func(t *testing.T) {
-		t.Helper()
-		for _, p := range plays {
-			synctest.Test(t, func(t *testing.T) {
-				t.Helper()
-				d.perform(t, memory(), p)
-			})
-			if t.Failed() {
-				return
+	for _, g := range d.groups() {
+		t.Run(g.name, func(t *testing.T) {
+			t.Helper()
+			for _, p := range g.plays {
+				synctest.Test(t, func(t *testing.T) {
+					t.Helper()
+					d.perform(t, memory(), p)
+				})
+				if t.Failed() {
+					return // the others are likely to say the same
+				}
 			}
+		})
+	}
+	t.Run("on loopback", func(t *testing.T) {
+		t.Helper()
+		for _, p := range d.onSockets() {
+			t.Run(p.name, func(t *testing.T) {
+				t.Helper()
+				Baseline(t)
+				d.perform(t, loopback(t), p)
+			})
 		}
 	})
 }
 
+// groups returns the plays in memory.
+func (d *dialogue) groups() []group {
+	all := d.complete()
+	for _, side := range d.sides {
+		all = append(all, d.brokenOff(side)...)
+		all = append(all, d.silences(side))
+	}
+	if !d.terminates {
+		all = append(all, d.outOfTurn())
+	}
+	return all
+}
+
+func (d *dialogue) serverSpeaks() bool { return len(d.script.acts(bridge.Server)) > 0 }
+
 // complete is the plays in which nothing goes wrong.
-func (d *dialogue) complete(t *testing.T) {
-	t.Helper()
-	one := func() int { return 1 }
-	whole := d.whole("whole messages")
-	d.in(t, "whole", whole)
-	d.in(t, "byte by byte", d.whole("one byte at a time").chunked(one, 1))
-	d.in(t, "in random chunks", d.randomly()...)
-	if len(d.script.acts(bridge.Server)) > 0 {
-		d.in(t, "ended by the server", d.whole("the server ends first").serverEnds())
+func (d *dialogue) complete() []group {
+	all := []group{
+		{"whole", []play{d.whole("whole messages")}},
+		{"byte by byte", []play{d.whole("one byte at a time").byteByByte()}},
+		{"in random chunks", d.inChunks()},
+	}
+	if d.serverSpeaks() {
+		all = append(all, group{"ended by the server", []play{d.whole("the server ends first").serverEnds()}})
 	}
 	if d.inTurn {
-		return
+		return all
 	}
-	atOnce := d.whole("the client waits for nothing").pipelined()
 	withEnd := d.whole("the client waits for nothing and ends at once").pipelined()
 	withEnd.parts[bridge.Client].ending = cuts
-	byBytes := d.whole("the client waits for nothing, one byte at a time").pipelined().chunked(one, 1)
-	d.in(t, "pipelined", atOnce, withEnd, byBytes)
+	return append(all, group{"pipelined", []play{
+		d.whole("the client waits for nothing").pipelined(),
+		d.whole("the client waits for nothing, one byte at a time").pipelined().byteByByte(),
+		withEnd,
+	}})
 }
 
 // seeds of the random chunks. They are few and fixed: what fails once fails again.
 const seeds = 8
 
-func (d *dialogue) randomly() []play {
+func (d *dialogue) inChunks() []play {
 	var plays []play
 	for seed := range uint64(seeds) {
-		random := rand.New(rand.NewPCG(seed, 0))
-		size := func() int { return 1 + random.IntN(1<<random.IntN(12)) }
-		plays = append(plays, d.whole(fmt.Sprintf("random chunks of seed %d", seed)).chunked(size, size()))
+		plays = append(plays, d.whole(fmt.Sprintf("random chunks of seed %d", seed)).chunked(seed))
 	}
 	return plays
 }
@@ -145,17 +202,14 @@ func offsets(n int) []int {
 }
 
 // brokenOff is the plays in which a peer closes or resets, at each of its bytes.
-func (d *dialogue) brokenOff(t *testing.T, sides ...bridge.Side) {
-	t.Helper()
-	for _, side := range sides {
-		var ends, resets []play
-		for _, n := range offsets(len(sends(d.script.acts(side)))) {
-			ends = append(ends, d.ended(side, n))
-			resets = append(resets, d.reset(side, n))
-		}
-		d.in(t, fmt.Sprintf("ended by the %s at every offset", side), ends...)
-		d.in(t, fmt.Sprintf("reset by the %s at every offset", side), resets...)
+func (d *dialogue) brokenOff(side bridge.Side) []group {
+	ends := group{name: fmt.Sprintf("ended by the %s at every offset", side)}
+	resets := group{name: fmt.Sprintf("reset by the %s at every offset", side)}
+	for _, n := range offsets(len(sends(d.script.acts(side)))) {
+		ends.plays = append(ends.plays, d.ended(side, n))
+		resets.plays = append(resets.plays, d.reset(side, n))
 	}
+	return []group{ends, resets}
 }
 
 func (d *dialogue) ended(side bridge.Side, n int) play {
@@ -197,29 +251,26 @@ func (p play) shortened() play {
 }
 
 // silences is the plays in which a peer says nothing more, at each of its messages. It may read on, or not.
-func (d *dialogue) silences(t *testing.T, sides ...bridge.Side) {
-	t.Helper()
-	for _, side := range sides {
-		var plays []play
-		for n := range d.script.acts(side) {
-			p := d.whole(fmt.Sprintf("the %s is silent from its message %d", side, n+1))
-			p.parts[side].acts, p.parts[side].ending = p.parts[side].acts[:n], follows
-			p.parts[side.Other()].ending = follows
-			p.expect = anything
-			deaf := p
-			deaf.name += ", and does not read"
-			deaf.parts[side].deaf = true
-			deaf.buffer = 1
-			plays = append(plays, p.shortened(), deaf)
-		}
-		d.in(t, fmt.Sprintf("silence of the %s at every message", side), plays...)
+func (d *dialogue) silences(side bridge.Side) group {
+	g := group{name: fmt.Sprintf("silence of the %s at every message", side)}
+	for n := range d.script.acts(side) {
+		p := d.whole(fmt.Sprintf("the %s is silent from its message %d", side, n+1))
+		p.parts[side].acts, p.parts[side].ending = p.parts[side].acts[:n], follows
+		p.parts[side.Other()].ending = follows
+		p.expect = anything
+		deaf := p
+		deaf.name += ", and does not read"
+		deaf.parts[side].deaf = true
+		deaf.buffer = 1
+		g.plays = append(g.plays, p.shortened(), deaf)
 	}
+	return g
 }
 
-// outOfTurn is the plays in which the server says something that it is not asked for, before each message of either.
-func (d *dialogue) outOfTurn(t *testing.T) {
-	t.Helper()
-	var plays []play
+// outOfTurn is the plays in which the server says something that it is not asked for, before each of its messages and
+// after the last.
+func (d *dialogue) outOfTurn() group {
+	g := group{name: "out of turn"}
 	extra := []byte("\x00\xffout of turn\r\n\r\n")
 	server := d.script.acts(bridge.Server)
 	for n := range len(server) + 1 {
@@ -231,36 +282,26 @@ func (d *dialogue) outOfTurn(t *testing.T) {
 		p.parts[bridge.Server].acts = slices.Insert(slices.Clone(server), n, act{after, extra, extra})
 		p.parts[bridge.Client].everything += len(extra)
 		p.expect = delivered
-		plays = append(plays, p)
+		g.plays = append(g.plays, p)
 	}
-	d.in(t, "out of turn", plays...)
+	return g
 }
 
-// sockets is the most telling plays on real sockets.
-func (d *dialogue) sockets(t *testing.T, sides ...bridge.Side) {
-	t.Helper()
-	t.Run("on loopback", func(t *testing.T) {
-		t.Helper()
-		plays := []play{d.whole("whole messages on loopback")}
-		if len(d.script.acts(bridge.Server)) > 0 {
-			plays = append(plays, d.whole("the server ends first on loopback").serverEnds())
+// onSockets is the most telling plays, for real sockets.
+func (d *dialogue) onSockets() []play {
+	plays := []play{d.whole("whole messages")}
+	if d.serverSpeaks() {
+		plays = append(plays, d.whole("the server ends first").serverEnds())
+	}
+	if !d.inTurn {
+		plays = append(plays, d.whole("the client waits for nothing").pipelined())
+	}
+	for _, side := range d.sides {
+		for _, n := range boundaries(d.script.acts(side)) {
+			plays = append(plays, d.ended(side, n), d.reset(side, n))
 		}
-		if !d.inTurn {
-			plays = append(plays, d.whole("the client waits for nothing on loopback").pipelined())
-		}
-		for _, side := range sides {
-			for _, n := range boundaries(d.script.acts(side)) {
-				plays = append(plays, d.ended(side, n), d.reset(side, n))
-			}
-		}
-		for _, p := range plays {
-			t.Run(p.name, func(t *testing.T) {
-				t.Helper()
-				Baseline(t)
-				d.perform(t, loopback(t), p)
-			})
-		}
-	})
+	}
+	return plays
 }
 
 // boundaries returns the offsets at the end and in the middle of each message.

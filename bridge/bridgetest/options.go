@@ -60,6 +60,9 @@ func Observed(o *bridge.Observer) Option {
 // NoPipelining says that the protocol does not let the client go on before it has its answer.
 func NoPipelining() Option { return func(d *dialogue) { d.inTurn = true } }
 
+// Redials says that the layer may dial again, with Redial: the server begins anew, and what it said before does not count.
+func Redials() Option { return func(d *dialogue) { d.redials = true } }
+
 // MayWithhold says that a dialogue which is broken off need not be passed on to its last byte, as by a layer that ends
 // the flow then, or holds back what it has not understood.
 func MayWithhold() Option { return func(d *dialogue) { d.withholds = true } }

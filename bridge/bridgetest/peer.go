@@ -27,7 +27,7 @@ type part struct {
 	everything int  // how many bytes are all that it is to hear
 	told       int  // how many of them are from us
 	deaf       bool // it does not read
-	chunk      func() int
+	chunks     func() (size func() int)
 }
 
 // peerConn is what a peer needs of its conn.
@@ -40,7 +40,8 @@ type peerConn interface {
 // peer plays a part on a conn.
 type peer struct {
 	part
-	conn peerConn
+	conn  peerConn
+	chunk func() int
 
 	mu    sync.Mutex
 	cond  *sync.Cond
@@ -54,7 +55,7 @@ type peer struct {
 }
 
 func newPeer(p part, c peerConn) *peer {
-	peer := &peer{part: p, conn: c, ended: make(chan struct{})}
+	peer := &peer{part: p, conn: c, chunk: p.chunks(), ended: make(chan struct{})}
 	peer.cond = sync.NewCond(&peer.mu)
 	return peer
 }

@@ -18,6 +18,7 @@ type dialogue struct {
 	handler    bridge.Handler
 	script     Script // expanded
 	terminates bool
+	sides      []bridge.Side // who may break it off
 	hop        bridge.Addr
 	limits     bridge.Limits
 	observer   *bridge.Observer
@@ -25,6 +26,7 @@ type dialogue struct {
 	looks      []func(testing.TB, *bridge.Flow)
 	inTurn     bool
 	withholds  bool
+	redials    bool
 }
 
 // play is one way to play a dialogue.
@@ -79,7 +81,8 @@ type performance struct {
 	client *peer
 
 	mu     sync.Mutex
-	server *peer // nil until it is dialled
+	server *peer   // nil until it is dialled
+	left   []*peer // servers that were dialled before
 	flows  []*bridge.Flow
 	closed int
 }
@@ -128,10 +131,13 @@ func (r *performance) dial(_ context.Context, hop bridge.Addr, _ *bridge.Flow) (
 	theirs, ours := r.pair(r.buffer, r.conns)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.server != nil {
+	if r.server != nil && !r.redials {
 		r.Errorf("%s: dialled twice", r.name)
 		theirs.Close()
 		return ours, nil
+	}
+	if r.server != nil {
+		r.left = append(r.left, r.server)
 	}
 	r.server = newPeer(r.parts[bridge.Server], theirs)
 	go r.server.play()
@@ -153,7 +159,7 @@ func (r *performance) ended(*bridge.Flow, bridge.Outcome) {
 // check waits for the peers and compares.
 func (r *performance) check(out bridge.Outcome, endless bool) {
 	r.Helper()
-	peers := []*peer{r.client}
+	peers := append(r.left, r.client)
 	if r.server != nil {
 		peers = append(peers, r.server)
 	}
