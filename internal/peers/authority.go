@@ -38,7 +38,7 @@ func NewAuthority() (*Authority, error) {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign,
 	}
-	der, err := sign(template, template, key.Public(), key)
+	der, err := sign(template, template, key.Public(), key, time.Now().Add(24*time.Hour))
 	if err != nil {
 		return nil, fmt.Errorf("make root: %w", err)
 	}
@@ -55,7 +55,26 @@ func (a *Authority) Leaf(names ...string) (Leaf, error) {
 	if err != nil {
 		return Leaf{}, err
 	}
-	return a.issue(key, names)
+	return a.issue(key, names, time.Now().Add(24*time.Hour))
+}
+
+// ExpiredLeaf makes an ECDSA certificate that was good until a minute ago.
+func (a *Authority) ExpiredLeaf(names ...string) (Leaf, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Leaf{}, err
+	}
+	return a.issue(key, names, time.Now().Add(-time.Minute))
+}
+
+// SelfSignedLeaf makes an ECDSA certificate that no authority signed.
+func SelfSignedLeaf(names ...string) (Leaf, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Leaf{}, err
+	}
+	template := leafTemplate(names)
+	return finish(template, template, key, key, time.Now().Add(24*time.Hour))
 }
 
 // RSALeaf makes an RSA certificate, which the cipher suites of old clients need.
@@ -64,10 +83,14 @@ func (a *Authority) RSALeaf(names ...string) (Leaf, error) {
 	if err != nil {
 		return Leaf{}, err
 	}
-	return a.issue(key, names)
+	return a.issue(key, names, time.Now().Add(24*time.Hour))
 }
 
-func (a *Authority) issue(key crypto.Signer, names []string) (Leaf, error) {
+func (a *Authority) issue(key crypto.Signer, names []string, until time.Time) (Leaf, error) {
+	return finish(leafTemplate(names), a.cert, key, a.key, until)
+}
+
+func leafTemplate(names []string) *x509.Certificate {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "Origin Test Leaf"},
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
@@ -80,7 +103,12 @@ func (a *Authority) issue(key crypto.Signer, names []string) (Leaf, error) {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	der, err := sign(template, a.cert, key.Public(), a.key)
+	return template
+}
+
+// finish signs a leaf and puts it in PEM.
+func finish(template, parent *x509.Certificate, key, signer crypto.Signer, until time.Time) (Leaf, error) {
+	der, err := sign(template, parent, key.Public(), signer, until)
 	if err != nil {
 		return Leaf{}, fmt.Errorf("issue leaf: %w", err)
 	}
@@ -91,14 +119,14 @@ func (a *Authority) issue(key crypto.Signer, names []string) (Leaf, error) {
 	return Leaf{Cert: encode("CERTIFICATE", der), Key: encode("PRIVATE KEY", keyDER)}, nil
 }
 
-func sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) ([]byte, error) {
+func sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer, until time.Time) ([]byte, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return nil, err
 	}
 	template.SerialNumber = serial
 	template.NotBefore = time.Now().Add(-time.Hour)
-	template.NotAfter = time.Now().Add(24 * time.Hour)
+	template.NotAfter = until
 	return x509.CreateCertificate(rand.Reader, template, parent, pub, key)
 }
 

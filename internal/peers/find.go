@@ -11,8 +11,11 @@ import (
 // packages says which Debian package has a program. scripts/install-peers has the
 // same list, and a test compares them.
 var packages = map[string]string{
+	"capinfos":   "wireshark-common",
 	"curl":       "curl",
 	"danted":     "dante-server",
+	"dbclient":   "dropbear-bin",
+	"dropbear":   "dropbear-bin",
 	"gnutls-cli": "gnutls-bin",
 	"h2load":     "nghttp2-client",
 	"haproxy":    "haproxy",

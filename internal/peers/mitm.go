@@ -27,7 +27,8 @@ func BuildMitm(ctx context.Context, file string, race bool) error {
 
 // Mitm is our own command, in the given file. It gets a home folder of its own,
 // so it makes its authority anew, and logs JSON. It is ready when it has announced
-// one listener for each flag that asks for one; [Listeners] tells where.
+// one listener for each flag that asks for one; [Listeners] tells where. Built with
+// the race detector it ends without that one's customary second of sleep.
 func Mitm(file string, args ...string) Program {
 	fronts := 0
 	for _, arg := range args {
@@ -39,7 +40,7 @@ func Mitm(file string, args ...string) Program {
 	return Program{
 		Name:  file,
 		Args:  append(slices.Clone(args), "--log-format", "json"),
-		Env:   []string{"HOME=" + Here, "XDG_CONFIG_HOME=" + Here + "/config"},
+		Env:   []string{"HOME=" + Here, "XDG_CONFIG_HOME=" + Here + "/config", "GORACE=atexit_sleep_ms=10"},
 		Ready: func(stderr string) bool { return len(Listeners(stderr)) >= max(fronts, 1) },
 	}
 }

@@ -242,3 +242,43 @@ func TestTheAuthoritysLeavesVerify(t *testing.T) {
 		}
 	}
 }
+
+func TestTheBrokenLeavesAreBrokenInOneWay(t *testing.T) {
+	a, err := NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(a.PEM))
+	expired, err := a.ExpiredLeaf("localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var invalid x509.CertificateInvalidError
+	if err := verify(t, expired, roots); !errors.As(err, &invalid) || invalid.Reason != x509.Expired {
+		t.Errorf("the expired leaf: %v", err)
+	}
+	self, err := SelfSignedLeaf("localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unknown x509.UnknownAuthorityError
+	if err := verify(t, self, roots); !errors.As(err, &unknown) {
+		t.Errorf("the self-signed leaf: %v", err)
+	}
+	own := x509.NewCertPool()
+	own.AppendCertsFromPEM([]byte(self.Cert))
+	if err := verify(t, self, own); err != nil {
+		t.Errorf("the self-signed leaf to who trusts it: %v", err)
+	}
+}
+
+func verify(t *testing.T, leaf Leaf, roots *x509.CertPool) error {
+	t.Helper()
+	pair, err := tls.X509KeyPair([]byte(leaf.Cert), []byte(leaf.Key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "localhost"})
+	return err
+}

@@ -3,6 +3,7 @@ package peers
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -13,12 +14,13 @@ import (
 //	/status  one line of key=value: what nginx saw of the request and its TLS
 //	/large   [Large]
 //	/ws      handed to Backend, upgrade included
+//	/upload  handed to Backend, of any size
 type NginxConfig struct {
 	Plain     int    // port for HTTP/1; 0: none
 	TLS       int    // port for HTTP/2 and HTTP/1 over TLS; 0: none
 	Leaf      Leaf   // the certificate for TLS
 	Protocols string // of ssl_protocols; "" means "TLSv1.2 TLSv1.3"
-	Backend   string // host:port of an HTTP/1 server for /ws; "" means none
+	Backend   string // host:port of an HTTP/1 server for /ws and /upload; "" means none
 }
 
 // Nginx is the HTTP server.
@@ -45,7 +47,11 @@ func Nginx(c NginxConfig) Program {
 		fmt.Fprintf(&ws, `location /ws {
 			proxy_pass http://%s; proxy_http_version 1.1; proxy_set_header Host $http_host;
 			proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;
-		}`, c.Backend)
+		}
+		location /upload {
+			proxy_pass http://%s; proxy_http_version 1.1; proxy_set_header Host $http_host;
+			client_max_body_size 0; proxy_request_buffering off;
+		}`, c.Backend, c.Backend)
 	}
 	return Program{
 		Name:  "nginx",
@@ -96,4 +102,31 @@ func OpenSSLServer(port int, leaf Leaf, args ...string) Program {
 		Files: map[string]string{"cert.pem": leaf.Cert, "key.pem": leaf.Key},
 		Ports: []int{port},
 	}
+}
+
+// Dropbear is an SSH server. It lets in one user with a password, whose crypt(3) hash
+// is given (openssl passwd -6 makes one), with a home in the program's folder.
+//
+// The user is root by another name, and known to Dropbear only: see [Dante].
+func Dropbear(port int, user, hash string) (Program, error) {
+	if _, err := find("dropbear"); err != nil {
+		return Program{}, err
+	}
+	passwd, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return Program{}, fmt.Errorf("add a user for dropbear: %w", err)
+	}
+	// -F: foreground; -E: log to stderr; -R: make the host key when it is needed.
+	script := fmt.Sprintf(`mount --bind %[1]s/passwd /etc/passwd && mount --bind %[1]s/shadow /etc/shadow &&
+dropbearkey -t ed25519 -f %[1]s/host >&2 && exec dropbear -F -E -r %[1]s/host -P %[1]s/pid -p 127.0.0.1:%[2]d`, Here, port)
+	return Program{
+		Name: "unshare",
+		Args: []string{"-m", "sh", "-c", script},
+		Env:  []string{"PATH=" + os.Getenv("PATH") + ":/usr/local/sbin:/usr/sbin:/sbin"},
+		Files: map[string]string{
+			"passwd": fmt.Sprintf("%s%s:x:0:0::%s:/bin/sh\n", passwd, user, Here),
+			"shadow": fmt.Sprintf("%s:%s:20000:0:99999:7:::\n", user, hash),
+		},
+		Ports: []int{port},
+	}, nil
 }
