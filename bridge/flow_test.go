@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -108,7 +109,7 @@ func TestAFlowIsSafeForConcurrentUse(t *testing.T) {
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
-			for range 100 {
+			for range 30 {
 				f.Push(bridge.Frame{Proto: "x", Dst: hop})
 				_, _, _, _ = f.Path(), f.Target(), f.Client(), f.Bytes(bridge.Client)
 				if _, err := json.Marshal(f); err != nil {
@@ -119,8 +120,8 @@ func TestAFlowIsSafeForConcurrentUse(t *testing.T) {
 	}
 	all.Go(func() { p.SetHop(hop) })
 	all.Wait()
-	if n := len(f.Frames()); n != 400 {
-		t.Errorf("%d frames of 400", n)
+	if n := len(f.Frames()); n != 120 {
+		t.Errorf("%d frames of 120", n)
 	}
 }
 
@@ -192,6 +193,9 @@ func TestObserversAreJoined(t *testing.T) {
 			Open:  func(*bridge.Flow) { calls = append(calls, name+" open") },
 			Frame: func(_ *bridge.Flow, f bridge.Frame) { calls = append(calls, name+" frame "+f.Proto) },
 			Close: func(*bridge.Flow, bridge.Outcome) { calls = append(calls, name+" close") },
+			Message: func(_ *bridge.Flow, m bridge.Message) {
+				calls = append(calls, fmt.Sprintf("%s message %s>%s", name, m.From, m.To))
+			},
 			Tap: func(*bridge.Flow) func(bridge.Side, []byte) {
 				if !tap {
 					return nil
@@ -204,17 +208,55 @@ func TestObserversAreJoined(t *testing.T) {
 	f := newPair(1).Flow()
 	o.Open(f)
 	o.Frame(f, bridge.Frame{Proto: "x"})
+	o.Message(f, bridge.Message{From: bridge.ByClient, To: bridge.ByMITM})
 	o.Tap(f)(bridge.Client, []byte("data"))
 	o.Close(f, bridge.Outcome{})
-	want := "a open,b open,c open,a frame x,b frame x,c frame x,a data,c data,a close,b close,c close"
+	want := "a open,b open,c open,a frame x,b frame x,c frame x,a message client>mitm,b message client>mitm,c message client>mitm,a data,c data,a close,b close,c close"
 	if got := strings.Join(calls, ","); got != want {
 		t.Errorf("calls %s, want %s", got, want)
 	}
 	if got := bridge.Observers(observer("b", false), observer("b", false)).Tap(f); got != nil {
 		t.Error("two observers without interest want to see the data")
 	}
-	if o := bridge.Observers(); o.Open != nil || o.Frame != nil || o.Tap != nil || o.Close != nil {
+	if o := bridge.Observers(); o.Open != nil || o.Frame != nil || o.Message != nil || o.Tap != nil || o.Close != nil {
 		t.Errorf("nobody is %v", o)
+	}
+}
+
+func TestObserversSeeEachMessageOfAHandshakeOnce(t *testing.T) {
+	p := newPair(100)
+	var seen []string
+	p.Observer = &bridge.Observer{Message: func(_ *bridge.Flow, m bridge.Message) {
+		seen = append(seen, fmt.Sprintf("%s: %s>%s %q", m.Layer, m.From, m.To, m.Data))
+	}}
+	say(t, p.client, "for us\nfor the server\nsurplus and data")
+	h := bridge.Chain(bridge.Layer{Name: "a", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+		_, n, err := bridge.Expect(ctx, b, bridge.Client, line)
+		if err != nil {
+			return err
+		}
+		b.Take(bridge.Client, n)
+		if err := b.Write(ctx, bridge.Client, []byte("from us\n")); err != nil {
+			return err
+		}
+		return next(ctx, b)
+	}}, bridge.Layer{Name: "b", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+		if _, err := bridge.Turn(ctx, b, bridge.Client, line); err != nil {
+			return err
+		}
+		if err := b.Pass(ctx, bridge.Client, len("surplus")); err != nil {
+			return err
+		}
+		p.client.Close()
+		p.server().Close()
+		return next(ctx, b)
+	}})
+	h(t.Context(), p.Bridge)
+	want := []string{
+		`a: client>mitm "for us\n"`, `a: mitm>client "from us\n"`, `b: client>server "for the server\n"`, `b: client>server "surplus"`,
+	}
+	if !slices.Equal(seen, want) {
+		t.Errorf("seen %q, want %q", seen, want)
 	}
 }
 

@@ -99,7 +99,7 @@ func TestRelaySplicesADirectionThatMovesMuch(t *testing.T) {
 
 func TestAnIdleFlowHoldsTwoDescriptors(t *testing.T) {
 	bridgetest.Baseline(t)
-	const flows = 10
+	const flows = 5
 	before := len(descriptors(t))
 	var all []conns
 	var outs []<-chan bridge.Outcome
@@ -126,7 +126,7 @@ func TestAnIdleFlowHoldsTwoDescriptors(t *testing.T) {
 func TestManyRelaysShareThePipes(t *testing.T) {
 	bridgetest.Baseline(t)
 	var all sync.WaitGroup
-	for range 20 {
+	for range 8 {
 		c := onLoopback(t)
 		out := c.serve(t, bridge.Chain())
 		all.Go(func() {
