@@ -59,7 +59,7 @@ func (e *HandshakeError) ours() bool {
 var errTurn = errors.New("the next flight did not come in time")
 
 // handshake is what a transport does besides reading and writing while a handshake
-// runs over it. It belongs to the goroutine of the handshake.
+// runs over it. It belongs to the goroutine of the handshake, and then to its owner.
 type handshake struct {
 	limiter *Limiter
 	done    <-chan struct{} // closed when the handshake is to be given up
@@ -86,12 +86,14 @@ func shake[S Session](
 	t := &transport{s: s, handshake: h}
 
 	var session S
-	err := contained(func() (err error) {
+	done := make(chan error, 1)
+	go apart(done, func() (err error) {
 		if err = h.compute(); err == nil {
 			session, err = f(hctx, t)
 		}
 		return err
 	})
+	err := <-done
 	h.rest()
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -113,6 +115,10 @@ func contained(f func() error) (err error) {
 	}()
 	return f()
 }
+
+// apart runs f on a goroutine of its own, which its owner waits for: a handshake needs a
+// large stack, which would stay with the flow for as long as that is idle.
+func apart(done chan<- error, f func() error) { done <- contained(f) }
 
 func (h *handshake) compute() error {
 	if !h.slot {

@@ -187,7 +187,9 @@ func TestABrokenCertificateIsBrokenInTheSameWay(t *testing.T) {
 				t.Fatalf("without us: %v", err)
 			}
 			l := newLab(t, relayed(), addr, bridge.Limits{})
-			err = tls.Client(l.dial(t), clientConfig()).Handshake()
+			raw := l.dial(t)
+			err = tls.Client(raw, clientConfig()).Handshake()
+			raw.Close()
 			if !c.want(err) {
 				t.Errorf("the client fails with %v", err)
 			}

@@ -98,6 +98,22 @@ func TestTheAlertOfAnOpenSSLClientIsKnown(t *testing.T) {
 	}
 }
 
+// A server with certificates of two kinds shows us the one that this client can't check.
+func TestAClientThatChecksOtherSignaturesIsRescued(t *testing.T) {
+	bridgetest.Baseline(t)
+	root := writePEM(t, nil, serverCA().cert.Raw)
+	addr, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA"), *certificate("RSA")}})
+	l := newLab(t, relayed(), addr, bridge.Limits{})
+	out, err := openssl(t, "Q\n", "s_client", "-tls1_3", "-sigalgs", "RSA-PSS+SHA256", "-servername", serverName,
+		"-verify_return_error", "-CAfile", root, "-connect", l.addr)
+	if err != nil || !strings.Contains(out, "Peer signature type: RSA-PSS") {
+		t.Errorf("openssl: %v\n%s", err, out)
+	}
+	if flow, _ := l.ends(t); flow.Path() != "tls(pass)" {
+		t.Errorf("path %s, want a rescue", flow.Path())
+	}
+}
+
 func TestOpenSSLIsAServer(t *testing.T) {
 	leaf := certificate("RSA")
 	file := writePEM(t, leaf.PrivateKey, leaf.Certificate[0])

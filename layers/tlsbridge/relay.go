@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
@@ -186,19 +187,24 @@ func (r *relay) connect(ctx context.Context, s *bridge.Stream) (*conn, *Snapshot
 	if shown.Group == 0 {
 		shown.Group = tls.CurveID(seen.group)
 	}
+	if !canCheck(r.hello, shown) {
+		return nil, nil, &Unbridgeable{Reason: "the client does not know the server's signature algorithm"}
+	}
 	return c, shown, nil
 }
 
-// name is whom the server's certificate is verified for.
+// name is whom the server's certificate is verified for. Certificates have no final dot.
 func (r *relay) name() string {
 	if r.hello.ServerName != "" {
-		return r.hello.ServerName
+		return strings.TrimSuffix(r.hello.ServerName, ".")
 	}
 	return r.b.Flow().Target().Host
 }
 
-// mint makes the client's certificate.
+// mint makes the client's certificate, within the time of a turn: the client waits.
 func (r *relay) mint(ctx context.Context, shown *Snapshot) (*tls.Certificate, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.b.Limits().Turn)
+	defer cancel()
 	r.info.Server = shown.Leg
 	r.info.ServerLeaf = sha256.Sum256(shown.Chain[0].Raw)
 	var leaf *tls.Certificate

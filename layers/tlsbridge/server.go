@@ -82,6 +82,8 @@ func (goHello) Handshake(ctx context.Context, c net.Conn, hello *detect.ClientHe
 		return nil, nil, o.failed(err)
 	}
 	state := u.ConnectionState()
+	// The hello and its keys, 8 KB of them for a hybrid share, would stay for the life of the flow.
+	u.HandshakeState = utls.PubClientHandshakeState{}
 	return u, &Snapshot{
 		Leg:        Leg{Version: state.Version, CipherSuite: state.CipherSuite, ALPN: state.NegotiatedProtocol},
 		Chain:      state.PeerCertificates,
