@@ -22,7 +22,7 @@ type scale struct {
 }
 
 var (
-	whole   = scale{Rounds: 5, Bytes: 512 << 20, Conns: 2400, Requests: 8000, Handshakes: 400, Flows: [2]int{1000, mostFlows}, Looks: 8}
+	whole   = scale{Rounds: 5, Bytes: 512 << 20, Conns: 2400, Requests: 6400, Handshakes: 320, Flows: [2]int{1000, mostFlows}, Looks: 8}
 	quickly = scale{Rounds: 1, Bytes: 32 << 20, Conns: 160, Requests: 320, Handshakes: 24, Flows: [2]int{100, 200}, Looks: 1}
 )
 

@@ -1,7 +1,7 @@
 // Bench measures mitm side by side with other proxies: HAProxy, nginx, microsocks,
 // tinyproxy, and the shortest Go program that does the same.
 //
-//	go run ./bench                 the table, in about four minutes
+//	go run ./bench                 the table, in three to four minutes
 //	go run ./bench -run 'relay'    some of it
 //	go run ./bench -write          and refreshes the table in bench/README.md
 //

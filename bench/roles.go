@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/layers/httpconnect"
@@ -22,11 +23,13 @@ const (
 
 // Roles.
 const (
-	roleCopy    = "copy"    // the shortest Go program that relays
-	roleCopyTLS = "copytls" // and that bridges TLS
-	roleBridge  = "bridge"  // package bridge without layers
-	roleSOCKS   = "socks"   // with the SOCKS server
-	roleConnect = "connect" // with the HTTP proxy
+	roleCopy        = "copy"        // the shortest Go program that relays
+	roleCopySOCKS   = "copysocks"   // that is asked with SOCKS5
+	roleCopyConnect = "copyconnect" // that is asked with CONNECT
+	roleCopyTLS     = "copytls"     // that bridges TLS
+	roleBridge      = "bridge"      // package bridge without layers
+	roleSOCKS       = "socks"       // with the SOCKS server
+	roleConnect     = "connect"     // with the HTTP proxy
 )
 
 // play is a proxy until it is killed.
@@ -39,7 +42,11 @@ func play(part string) error {
 	slog.New(slog.NewJSONHandler(os.Stderr, nil)).Info("listening", "addr", l.Addr().String())
 	switch part {
 	case roleCopy:
-		return serveCopies(l, func() (net.Conn, error) { return net.Dial("tcp", server) })
+		return serveCopies(l, func(net.Conn) (net.Conn, error) { return net.Dial("tcp", server) })
+	case roleCopySOCKS:
+		return serveCopies(l, dialForSOCKS)
+	case roleCopyConnect:
+		return serveCopies(l, dialForConnect)
 	case roleCopyTLS:
 		return serveTLS(l, server)
 	case roleBridge:
@@ -68,10 +75,10 @@ func serveTLS(l net.Listener, server string) error {
 	}
 	l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, CurvePreferences: onlyX25519})
 	config := &tls.Config{ServerName: serverName, InsecureSkipVerify: true, CurvePreferences: onlyX25519}
-	return serveCopies(l, func() (net.Conn, error) { return tls.Dial("tcp", server, config) })
+	return serveCopies(l, func(net.Conn) (net.Conn, error) { return tls.Dial("tcp", server, config) })
 }
 
-func serveCopies(l net.Listener, dial func() (net.Conn, error)) error {
+func serveCopies(l net.Listener, dial func(client net.Conn) (net.Conn, error)) error {
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -81,9 +88,9 @@ func serveCopies(l net.Listener, dial func() (net.Conn, error)) error {
 	}
 }
 
-func serveCopy(c net.Conn, dial func() (net.Conn, error)) {
+func serveCopy(c net.Conn, dial func(client net.Conn) (net.Conn, error)) {
 	defer c.Close()
-	s, err := dial()
+	s, err := dial(c)
 	if err != nil {
 		return
 	}
@@ -103,4 +110,50 @@ func copyHalf(to, from net.Conn, done chan<- struct{}) {
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite()
 	}
+}
+
+// dialForSOCKS serves the one request that the load makes, and checks nothing else.
+func dialForSOCKS(c net.Conn) (net.Conn, error) {
+	var b [10]byte
+	if _, err := io.ReadFull(c, b[:3]); err != nil {
+		return nil, err
+	}
+	if _, err := c.Write([]byte{5, 0}); err != nil {
+		return nil, err
+	}
+	if _, err := io.ReadFull(c, b[:]); err != nil {
+		return nil, err
+	}
+	to := net.TCPAddr{IP: net.IP(b[4:8]), Port: int(b[8])<<8 | int(b[9])}
+	s, err := net.Dial("tcp", to.String())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0}); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// dialForConnect is the same for CONNECT.
+func dialForConnect(c net.Conn) (net.Conn, error) {
+	var b [512]byte
+	n, err := c.Read(b[:]) // the load sends its request in one piece
+	if err != nil {
+		return nil, err
+	}
+	words := strings.Fields(string(b[:n]))
+	if len(words) < 2 {
+		return nil, fmt.Errorf("not a request: %q", b[:n])
+	}
+	s, err := net.Dial("tcp", words[1])
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }

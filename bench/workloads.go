@@ -57,12 +57,12 @@ func workloads() []workload {
 		},
 		{
 			name: "the same through SOCKS5", load: connections, front: socks5,
-			contenders: []contender{fronted(nameMitm, "--socks", "127.0.0.1,0"), fronted(nameAutomatic, "--listen", "127.0.0.1:0"), role(nameLibrary, roleSOCKS), microsocks()},
+			contenders: []contender{fronted(nameMitm, "--socks", "127.0.0.1,0"), fronted(nameAutomatic, "--listen", "127.0.0.1:0"), role(nameLibrary, roleSOCKS), role(namePlain, roleCopySOCKS), microsocks()},
 			metrics:    []metric{{perConn, nameMicrosocks, []aim{{nameMitm, nameMicrosocks, .95}}}},
 		},
 		{
 			name: "the same through CONNECT", load: connections, front: httpConnect,
-			contenders: []contender{fronted(nameMitm, "--httpconnect", "127.0.0.1,0"), fronted(nameAutomatic, "--listen", "127.0.0.1:0"), role(nameLibrary, roleConnect), tinyproxy()},
+			contenders: []contender{fronted(nameMitm, "--httpconnect", "127.0.0.1,0"), fronted(nameAutomatic, "--listen", "127.0.0.1:0"), role(nameLibrary, roleConnect), role(namePlain, roleCopyConnect), tinyproxy()},
 			metrics:    []metric{{perConn, nameTinyproxy, []aim{{nameMitm, nameTinyproxy, .90}}}},
 		},
 		{
