@@ -341,8 +341,14 @@ func TestADialThatSucceedsAfterShutdownIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := inMemory(t)
 		p := &bridge.Proxy{
-			Handler: bridge.Chain(),
-			Hop:     bridge.FixedHop(hop),
+			Handler: func(ctx context.Context, b *bridge.Bridge) error {
+				if err := b.Dial(ctx); err != nil {
+					return err
+				}
+				_, err := b.Server.Read(make([]byte, 1)) // nothing would end it any more
+				return err
+			},
+			Hop: bridge.FixedHop(hop),
 			Dial: func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) {
 				time.Sleep(time.Minute)
 				return c.dialled, nil

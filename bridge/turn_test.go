@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/bridge/bridgetest"
 )
 
 func TestTurnPassesOneMessageAndKeepsWhatFollows(t *testing.T) {
@@ -152,6 +153,21 @@ func TestATurnHasNoLimitOfTimeWhenAskedSo(t *testing.T) {
 			t.Errorf("Turn = %q, %v", m, err)
 		}
 	})
+}
+
+func TestReplacePutsALayersConnInTheClientsPlace(t *testing.T) {
+	p := dialledPair(t, 100)
+	p.Replace(bridge.Client, bridgetest.Chunked(p.Client, 2), nil)
+	say(t, p.client, "HELLO\n")
+	if err := p.Wait(t.Context()); err != nil || string(p.Client.Buffered()) != "HE" {
+		t.Errorf("Wait = %v, and %q buffered; want what the layer's conn reads", err, p.Client.Buffered())
+	}
+	if m, err := bridge.Turn(t.Context(), p.Bridge, bridge.Client, line); m != "HELLO" || err != nil {
+		t.Errorf("Turn = %q, %v", m, err)
+	}
+	if err := p.Redial(t.Context()); err != nil { // which the client's side does not spoil
+		t.Errorf("Redial = %v", err)
+	}
 }
 
 func TestATurnEndsWithItsContext(t *testing.T) {

@@ -121,6 +121,21 @@ func TestRelayFindsWhatIsWrongWithALayer(t *testing.T) {
 			}
 			return next(ctx, b)
 		}), nil, `the client ends after 3 bytes: the server got`},
+		{"nothing, where it may do that", layer(func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+			if err := greet(ctx, b); err != nil {
+				return bridge.Final(err)
+			}
+			return next(ctx, b)
+		}), []Option{MayWithhold()}, ""},
+		{"nothing, where the client may not pipeline", layer(func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+			if err := greet(ctx, b); err != nil {
+				return err
+			}
+			if len(b.Client.Buffered()) > 0 {
+				return errors.New("too early")
+			}
+			return next(ctx, b)
+		}), []Option{NoPipelining()}, ""},
 		{"it mirrors a reset as an end", func(ctx context.Context, b *bridge.Bridge) error {
 			bridge.Relay(ctx, b)
 			return nil
@@ -225,6 +240,23 @@ func TestTerminateFindsWhatIsWrongWithALayer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			found(t, failures(t, newTerminated(layer(tt.handle), script, nil)), tt.want)
 		})
+	}
+}
+
+func TestOptionsReachTheProxy(t *testing.T) {
+	var opened int
+	var limits bridge.Limits
+	h := func(ctx context.Context, b *bridge.Bridge) error {
+		limits = b.Limits()
+		return bridge.Relay(ctx, b)
+	}
+	d := newRelayed(h, Script{C("hello"), S("welcome")}, []Option{
+		Hop("example.com:80"), Target("example.com:80"), Limits(bridge.Limits{Turn: 42}),
+		Observed(&bridge.Observer{Open: func(*bridge.Flow) { opened++ }}),
+	})
+	found(t, failures(t, d), "")
+	if opened == 0 || limits.Turn != 42 {
+		t.Errorf("the observer saw %d flows, and the limits were %+v", opened, limits)
 	}
 }
 
