@@ -62,6 +62,7 @@ type queue struct {
 	spare   []*page
 	queued  int           // cost of pages
 	written int           // cost of the page that is being written
+	last    time.Time     // of the youngest event
 	room    chan struct{} // closed when room was made; nil when nobody waits for it
 	closed  bool
 }
@@ -114,6 +115,12 @@ func (q *queue) tryPut(e event, b []byte, force bool) (room <-chan struct{}) {
 	if q.queued == 0 {
 		q.timer.Reset(autoflush)
 	}
+	// Both sides of a flow move at once, and the one that looks at the clock first may
+	// get here last. Readers take packets to be in the order of time.
+	if e.at.Before(q.last) {
+		e.at = q.last
+	}
+	q.last = e.at
 	p := q.pageFor(cost)
 	p.events = append(p.events, e)
 	p.bytes = append(p.bytes, b...)
