@@ -599,6 +599,30 @@ func TestAuthorization(t *testing.T) {
 			s.dialsNothing()
 		})
 	})
+	t.Run("is what is missing when the client leaves instead", func(t *testing.T) {
+		onStage(t, config, func(s *stage) {
+			s.asks(ask)
+			s.gets(whoAreYou())
+			s.client.Close()
+			s.endsFor(bridge.Auth, bridge.ByMITM)
+			s.dialsNothing()
+		})
+	})
+	t.Run("does not count against what was granted before", func(t *testing.T) {
+		onStage(t, config, func(s *stage) {
+			s.asks(with(get, right))
+			s.dials("a.example:80")
+			s.hears(getAs)
+			s.answers(ok)
+			s.gets(ok)
+			s.asks(get)
+			s.gets(whoAreYou())
+			s.client.Close()
+			s.serverIsLeft()
+			s.server.Close()
+			s.endsFor(bridge.EOF, bridge.ByClient)
+		})
+	})
 	t.Run("is needed before anything else is said", func(t *testing.T) {
 		onStage(t, config, func(s *stage) {
 			s.asks(getFrom("refuses.example"))

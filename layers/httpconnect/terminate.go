@@ -81,6 +81,7 @@ type served struct {
 	last      *request    // the request that is being served
 	asked     bridge.Addr // the destination of the server side
 	refusals  int         // 407s in a row
+	refused   *request    // what the last of them answered
 	exchanged bool        // a response began that can't be replaced by one of our own
 }
 
@@ -88,6 +89,10 @@ type served struct {
 func (s *served) serve(ctx context.Context) (outcome, error) {
 	for {
 		q, err := s.receive(ctx)
+		if s.isUnauthorized(err) {
+			s.b.Push(s.frame(s.refused, "authentication refused"))
+			return ended, bridge.Fails(bridge.Auth, bridge.ByMITM, errCredentials)
+		}
 		if errors.Is(err, errClosed) {
 			return s.leave(), nil
 		}
@@ -137,14 +142,27 @@ func (s *served) isAuthorized(q *request) bool {
 // maxRefusals bounds how often a client may try credentials on one connection.
 const maxRefusals = 16
 
+var errCredentials = errors.New("missing or wrong credentials")
+
+// isUnauthorized reports whether the client has left after a 407 rather than show other credentials, and had nothing
+// granted before.
+func (s *served) isUnauthorized(err error) bool {
+	if err == nil || s.refusals == 0 || s.b.Server != nil {
+		return false
+	}
+	reason, _ := bridge.ReasonOf(err)
+	return errors.Is(err, errClosed) || reason == bridge.Resets
+}
+
 // challenge asks for credentials. The connection is kept where the client has nothing more to send for this request,
 // so that what comes next is known to be another one.
 func (s *served) challenge(ctx context.Context, q *request) (outcome, error) {
 	s.refusals++
+	s.refused = q
 	line := "This proxy wants a user and a password."
 	if s.refusals == maxRefusals || !q.persists() || !q.body.Done() {
 		s.b.Push(s.frame(q, "authentication refused"))
-		return ended, refuse(statusProxyAuth, bridge.Auth, line, errors.New("missing or wrong credentials"))
+		return ended, refuse(statusProxyAuth, bridge.Auth, line, errCredentials)
 	}
 	return kept, s.b.Write(ctx, bridge.Client, AppendAnswer(nil, Answer{
 		Status: statusProxyAuth, Line: line, Realm: s.Realm, NoContent: q.method == "HEAD",

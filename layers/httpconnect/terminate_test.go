@@ -74,6 +74,11 @@ func TestTerminateConnect(t *testing.T) {
 			Script{Send("CONNECT a.example:443 HTTP/1.0\r\n\r\n"), Recv(ours(407, askWho))},
 			[]Option{Reason(bridge.Auth), Path("connect")},
 		}, {
+			"no credentials, and no further request",
+			httpconnect.Config{Auth: alice},
+			Script{Send(ask), Recv(whoAreYou())},
+			[]Option{Reason(bridge.Auth), Path("connect"), Target("a.example:443")},
+		}, {
 			"no authority",
 			httpconnect.Config{},
 			Script{Send("CONNECT a.example HTTP/1.1\r\n\r\n"), Recv(ours(400, "CONNECT wants host:port, or [IPv6 address]:port."))},
