@@ -3,7 +3,9 @@ package interop
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,10 +16,7 @@ import (
 
 	"github.com/bridgeio/bridgeio/internal/peers"
 	"github.com/coder/websocket"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // runTimeout bounds a client's run; a client that hangs is a failure, not a wait.
 const runTimeout = 60 * time.Second
@@ -98,10 +97,11 @@ func password(t *testing.T, kind, clear string) string {
 	return strings.TrimSpace(succeed(t, "openssl", "passwd", kind, clear))
 }
 
-// A site is an nginx behind which a WebSocket echo stands.
+// A site is an nginx behind which a backend of the standard library stands.
 type site struct {
 	plain, tls int
 	root       string // file with the certificate that signed its leaf
+	leaf       peers.Leaf
 	nginx      *peers.Process
 }
 
@@ -115,9 +115,9 @@ func startSite(t *testing.T) site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := site{plain: reserve(t), tls: reserve(t), root: writeFile(t, "root.pem", authority.PEM)}
+	s := site{plain: reserve(t), tls: reserve(t), root: writeFile(t, "root.pem", authority.PEM), leaf: leaf}
 	s.nginx = start(t, peers.Nginx(peers.NginxConfig{
-		Plain: s.plain, TLS: s.tls, Leaf: leaf, Backend: startEcho(t),
+		Plain: s.plain, TLS: s.tls, Leaf: leaf, Backend: startBackend(t),
 	}))
 	return s
 }
@@ -126,28 +126,43 @@ func (s site) http(path string) string { return fmt.Sprintf("http://localhost:%d
 
 func (s site) https(path string) string { return fmt.Sprintf("https://localhost:%d%s", s.tls, path) }
 
-// startEcho serves a WebSocket that answers each message with the same, and
-// returns its address.
-func startEcho(t *testing.T) string {
+// startBackend serves what nginx hands on, and returns its address: a WebSocket on /ws
+// that answers each message with the same, and on /upload a page that says what came.
+func startBackend(t *testing.T) string {
 	t.Helper()
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			return // it has answered
-		}
-		defer c.CloseNow()
-		for {
-			kind, msg, err := c.Read(r.Context())
-			if err != nil {
-				return // the client's end
-			}
-			if err := c.Write(r.Context(), kind, msg); err != nil {
-				return
-			}
-		}
-	}))
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ws", serveEcho)
+	mux.HandleFunc("/upload", serveSum)
+	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return srv.Listener.Addr().String()
+}
+
+func serveEcho(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return // it has answered
+	}
+	defer c.CloseNow()
+	for {
+		kind, msg, err := c.Read(r.Context())
+		if err != nil {
+			return // the client's end
+		}
+		if err := c.Write(r.Context(), kind, msg); err != nil {
+			return
+		}
+	}
+}
+
+// serveSum answers with the method, the framing, the size and the hash of a request.
+func serveSum(w http.ResponseWriter, r *http.Request) {
+	hash := sha256.New()
+	n, err := io.Copy(hash, r.Body)
+	if err != nil {
+		return // the client's end
+	}
+	fmt.Fprintf(w, "method=%s coding=%s size=%d sha256=%x\n", r.Method, strings.Join(r.TransferEncoding, ","), n, hash.Sum(nil))
 }
 
 // echo sends a message through a WebSocket and wants it back.
