@@ -273,6 +273,32 @@ func (f handshakerFunc) Handshake(_ context.Context, c net.Conn, _ *detect.Clien
 	return f(c)
 }
 
+func TestAHandshakerThatIgnoresItsContextIsInterrupted(t *testing.T) {
+	bridgetest.Baseline(t)
+	for name, then := range map[string]error{"and fails": errFault, "and goes on": nil} {
+		t.Run(name, func(t *testing.T) {
+			addr := serveTCP(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
+			deaf := handshakerFunc(func(c net.Conn) (Session, *Snapshot, error) {
+				_, err := c.Read(make([]byte, 1))
+				if err == nil {
+					t.Error("the silent server spoke")
+				}
+				return nil, nil, then
+			})
+			l := newLab(t, bridge.Chain(Relay(Config{Minter: mirror{}, Hello: deaf})), addr, limits(bridge.Timeout))
+			c := l.dial(t)
+			c.Write(helloOf(t, known()))
+			if got, err := io.ReadAll(c); len(got) != 0 || err != nil {
+				t.Errorf("the client got %x, %v; want a FIN", got, err)
+			}
+			c.Close()
+			if _, out := l.ends(t); out.Reason != bridge.Timeout || out.EndedBy != bridge.ByServer {
+				t.Errorf("outcome %+v, want timeout by server", out)
+			}
+		})
+	}
+}
+
 func TestAFaultOfOursIsAnInternalError(t *testing.T) {
 	for name, c := range map[string]struct {
 		config Config

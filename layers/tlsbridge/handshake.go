@@ -85,6 +85,8 @@ func shake[S Session](
 	h.sniffer.messages = side == bridge.Server
 	t := &transport{s: s, handshake: h}
 
+	// A handshaker that does not look at its context is interrupted all the same.
+	stop := context.AfterFunc(hctx, func() { t.Close() })
 	var session S
 	done := make(chan error, 1)
 	go apart(done, func() (err error) {
@@ -95,6 +97,9 @@ func shake[S Session](
 	})
 	err := <-done
 	h.rest()
+	if !stop() && err == nil {
+		err = context.Cause(hctx)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, session, nil, context.Cause(ctx)
