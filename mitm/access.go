@@ -63,13 +63,19 @@ func (s *Server) denied(f *bridge.Flow, ip netip.Addr) bool {
 	case contains(s.config.DenyTarget, ip):
 		return true
 	}
-	client, ok := f.Client().IP()
-	if ok && client.IsLoopback() {
+	if isLocal(f.Client()) && isLocal(f.Peer()) {
 		return false
 	}
 	// What a remote client could reach through us and not by itself: this machine,
 	// and the metadata services of clouds, which are on link-local addresses.
 	return ip.IsLoopback() || ip.IsUnspecified() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || isOurs(ip)
+}
+
+// isLocal reports whether an address is on this machine's loopback, when it is that of
+// both the client and its socket: the loopback that a balancer elsewhere names is its own.
+func isLocal(a bridge.Addr) bool {
+	ip, ok := a.IP()
+	return ok && ip.IsLoopback()
 }
 
 // isOurs reports whether ip is an address of this machine.

@@ -3,24 +3,39 @@ package mitm
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/bridgeio/bridgeio/bridge"
 )
 
-// flowFrom returns a flow whose client has the given address.
-func flowFrom(ip string) *bridge.Flow {
+// flowFrom returns a flow whose client has the given address, or is behind a balancer
+// with it: "client via balancer".
+func flowFrom(from string) *bridge.Flow {
+	client, balancer, behind := strings.Cut(from, " via ")
+	if !behind {
+		balancer = client
+	}
 	var b bridge.Bridge
-	b.Client = bridge.NewStream(nopConn{})
+	b.Client = bridge.NewStream(connFrom{ip: balancer})
 	f := b.Flow()
-	f.Push(bridge.Frame{Proto: "proxy2", Src: bridge.Addr{Host: ip, Port: 50000}})
+	if behind {
+		f.Push(bridge.Frame{Proto: "proxy2", Src: bridge.Addr{Host: client, Port: 50000}})
+	}
 	return f
 }
 
-type nopConn struct{ net.Conn }
+// connFrom is a conn that only has addresses.
+type connFrom struct {
+	net.Conn
+	ip string
+}
 
-func (nopConn) LocalAddr() net.Addr  { return nil }
-func (nopConn) RemoteAddr() net.Addr { return nil }
+func (connFrom) LocalAddr() net.Addr { return nil }
+
+func (c connFrom) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(c.ip), 40000))
+}
 
 func TestWhoMayReachWhat(t *testing.T) {
 	lan := netip.MustParsePrefix("192.0.2.0/24")
@@ -40,6 +55,9 @@ func TestWhoMayReachWhat(t *testing.T) {
 		{"nor the unspecified address", "198.51.100.7", "0.0.0.0", Config{}, true},
 		{"nor a multicast address", "198.51.100.7", "224.0.0.1", Config{}, true},
 		{"a client on loopback may reach all that", "127.0.0.1", "127.0.0.1", Config{}, false},
+		{"so may one behind a balancer on loopback", "127.0.0.1 via 127.0.0.1", "127.0.0.1", Config{}, false},
+		{"a balancer's loopback is not ours", "127.0.0.1 via 192.0.2.1", "127.0.0.1", Config{}, true},
+		{"a remote client of a balancer on loopback stays remote", "198.51.100.7 via 127.0.0.1", "127.0.0.1", Config{}, true},
 		{"what is denied is denied to it as well", "127.0.0.1", "192.0.2.5", Config{DenyTarget: []netip.Prefix{lan}}, true},
 		{"allowed beats denied", "198.51.100.7", "192.0.2.5", Config{DenyTarget: []netip.Prefix{lan}, AllowTarget: []netip.Prefix{lan}}, false},
 		{
