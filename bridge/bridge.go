@@ -30,6 +30,9 @@ type Bridge struct {
 	flow     *Flow
 	hop      Addr
 	bottom   bottom
+	uncut    func() bool // keeps the end of the context from cutting the flow
+	tail     bool        // Relay leaves the relay to the Proxy
+	relay    *relay      // the one that it left
 	redo     redo
 	passed   [2]bool // the end of this side's direction was passed on
 	firstEnd Party   // who ended a direction first
@@ -157,6 +160,13 @@ func (b *bottom) dialled(c net.Conn) bool {
 	}
 	b.conns[Server] = c
 	return true
+}
+
+// conn returns one side's conn, which is nil when it was cut.
+func (b *bottom) conn(s Side) net.Conn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.conns[s]
 }
 
 // close closes one side's conn, once.

@@ -148,46 +148,67 @@ func (p *Proxy) leave() {
 }
 
 func (p *Proxy) serveAccepted(ctx context.Context, c net.Conn) {
+	ctx, b, err := p.handle(ctx, c)
+	if b != nil && b.relay != nil && err == nil {
+		go p.relayAccepted(ctx, b) // on a stack that has not grown
+		return
+	}
+	p.end(ctx, b, err)
+	p.leave()
+}
+
+func (p *Proxy) relayAccepted(ctx context.Context, b *Bridge) {
 	defer p.leave()
-	p.serve(ctx, c)
+	p.end(ctx, b, b.relay.run(ctx))
 }
 
 // ServeConn takes one conn through the handler, closes it and what was dialled for
 // it, and returns how the flow ended. It does not count towards Limits.MaxFlows.
 func (p *Proxy) ServeConn(ctx context.Context, c net.Conn) Outcome {
 	p.init()
-	return p.serve(ctx, c)
+	ctx, b, err := p.handle(ctx, c)
+	if b != nil && b.relay != nil && err == nil {
+		err = b.relay.run(ctx)
+	}
+	return p.end(ctx, b, err)
 }
 
-func (p *Proxy) serve(ctx context.Context, c net.Conn) Outcome {
+// handle takes a conn through the handler, as the client side of a new bridge with a
+// context of its own. There is none when the proxy is closing.
+func (p *Proxy) handle(ctx context.Context, c net.Conn) (context.Context, *Bridge, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	b := &Bridge{Client: NewStream(c), DialFunc: p.Dial, Observer: p.Observer, limits: &p.limits}
+	b := &Bridge{Client: NewStream(c), DialFunc: p.Dial, Observer: p.Observer, limits: &p.limits, tail: true}
 	b.flow = newFlow(c, time.Now())
 	if !p.begin(b, cancel) {
+		cancel(nil)
 		c.Close()
-		return Outcome{Reason: Shutdown, EndedBy: ByMITM, Err: errShutdown}
+		return ctx, nil, errShutdown
 	}
-	defer p.done(b)
 	b.bottom.accepted(c)
-	stop := context.AfterFunc(ctx, b.bottom.cutAll)
-	defer stop()
+	b.uncut = context.AfterFunc(ctx, b.bottom.cutAll)
 	p.Observer.open(b.flow)
-	err := catch(func() error { return p.handle(ctx, b, c) })
-	out := b.outcome(ctx, err)
-	b.finish(ctx, out, c)
-	out.Duration = time.Since(b.flow.start)
-	p.Observer.close(b.flow, out)
-	return out
+	return ctx, b, catch(func() error {
+		if p.Hop != nil {
+			if hop, ok := p.Hop(c); ok {
+				b.SetHop(hop)
+			}
+		}
+		return p.Handler(ctx, b)
+	})
 }
 
-func (p *Proxy) handle(ctx context.Context, b *Bridge, c net.Conn) error {
-	if p.Hop != nil {
-		if hop, ok := p.Hop(c); ok {
-			b.SetHop(hop)
-		}
+// end ends a flow of which the handler and the relay have returned.
+func (p *Proxy) end(ctx context.Context, b *Bridge, err error) Outcome {
+	if b == nil {
+		return Outcome{Reason: Shutdown, EndedBy: ByMITM, Err: err}
 	}
-	return p.Handler(ctx, b)
+	out := b.outcome(ctx, err)
+	b.finish(ctx, out)
+	out.Duration = time.Since(b.flow.start)
+	p.Observer.close(b.flow, out)
+	b.uncut()
+	p.done(b)
+	return out
 }
 
 // outcome says what the handler's error, or the lack of one, amounts to.
@@ -208,7 +229,7 @@ func (b *Bridge) outcome(ctx context.Context, err error) Outcome {
 
 // finish ends what is still open on both sides, as the outcome asks for, and closes
 // both conns.
-func (b *Bridge) finish(ctx context.Context, out Outcome, client net.Conn) {
+func (b *Bridge) finish(ctx context.Context, out Outcome) {
 	defer b.bottom.close(Client)
 	defer b.closeServer()
 	final := (*finalError)(nil)
@@ -230,7 +251,7 @@ func (b *Bridge) finish(ctx context.Context, out Outcome, client net.Conn) {
 	}
 	if b.Client.End() == Open {
 		b.closeServer()
-		linger(client)
+		linger(b.bottom.conn(Client))
 	}
 }
 
@@ -288,6 +309,7 @@ func (p *Proxy) begin(b *Bridge, cancel context.CancelCauseFunc) bool {
 func (p *Proxy) done(b *Bridge) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.cut[b](nil)
 	delete(p.cut, b)
 	p.flows.Done()
 }

@@ -76,6 +76,75 @@ func untilTheClientEnds(ctx context.Context, b *bridge.Bridge) error {
 	return nil
 }
 
+// The handler has returned when the relay runs: a flow does not hold the handler's stack.
+func TestRelayIsATailCallInAProxy(t *testing.T) {
+	returned := make(chan struct{})
+	client, accepted := bridgetest.Pipe(1 << 10)
+	dialled, server := bridgetest.Pipe(1 << 10)
+	p := &bridge.Proxy{
+		Handler: func(ctx context.Context, b *bridge.Bridge) error {
+			defer close(returned)
+			return bridge.Relay(ctx, b)
+		},
+		Dial: func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) { return dialled, nil },
+		Hop:  bridge.FixedHop(bridge.Addr{Host: "192.0.2.1", Port: 1}),
+	}
+	ended := make(chan bridge.Outcome)
+	go func() { ended <- p.ServeConn(t.Context(), accepted) }()
+	<-returned
+	io.WriteString(client, "hello")
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(server, got); err != nil || string(got) != "hello" {
+		t.Errorf("the server got %q, %v", got, err)
+	}
+	client.Close()
+	server.Close()
+	if out := <-ended; out.Reason != bridge.EOF {
+		t.Errorf("outcome %+v, want eof", out)
+	}
+}
+
+// A handler that fails after it has called Relay ends the flow.
+func TestAHandlerThatFailsAfterRelayEndsTheFlow(t *testing.T) {
+	client, accepted := bridgetest.Pipe(1 << 10)
+	dialled, server := bridgetest.Pipe(1 << 10)
+	defer client.Close()
+	defer server.Close()
+	p := &bridge.Proxy{
+		Handler: func(ctx context.Context, b *bridge.Bridge) error {
+			return errors.Join(bridge.Relay(ctx, b), bridge.Fails(bridge.Block, bridge.ByMITM, errors.New("after all")))
+		},
+		Dial: func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) { return dialled, nil },
+		Hop:  bridge.FixedHop(bridge.Addr{Host: "192.0.2.1", Port: 1}),
+	}
+	client.Close()
+	if out := p.ServeConn(t.Context(), accepted); out.Reason != bridge.Block {
+		t.Errorf("outcome %+v, want block", out)
+	}
+}
+
+func TestARefusedHandshakeIsRelayedUnlessNothingMayPass(t *testing.T) {
+	for fail, want := range map[bridge.Fail]string{bridge.FailOpen: "more", bridge.FailClosed: ""} {
+		client, accepted := bridgetest.Pipe(1 << 10)
+		dialled, server := bridgetest.Pipe(1 << 10)
+		p := &bridge.Proxy{
+			Handler: bridge.RelayRefused,
+			Dial:    func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) { return dialled, nil },
+			Hop:     bridge.FixedHop(bridge.Addr{Host: "192.0.2.1", Port: 1}),
+			Limits:  bridge.Limits{Fail: fail},
+		}
+		io.WriteString(server, "more")
+		server.CloseWrite()
+		client.CloseWrite()
+		p.ServeConn(t.Context(), accepted)
+		if got, _ := io.ReadAll(client); string(got) != want {
+			t.Errorf("with fail %v the client got %q, want %q", fail, got, want)
+		}
+		client.Close()
+		server.Close()
+	}
+}
+
 func TestServeDoesNotAcceptBeyondMaxFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &bridge.Proxy{Handler: untilTheClientEnds, Limits: bridge.Limits{MaxFlows: 2}}

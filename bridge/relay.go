@@ -15,6 +15,10 @@ import (
 // passed on as it is: a half-close as a half-close, a reset as a reset. It dials the
 // server first when that is needed.
 //
+// In a Proxy it is a tail call: it returns at once, and the relay runs when the handler
+// has returned without an error, so that a flow does not hold the stack on which its
+// handshakes were done. What is to be done when a flow has ended is an observer's.
+//
 // A flow in which nothing moves holds no copy buffer, and no descriptor besides its
 // two, where the conns are TCP or Unix sockets on Linux or implement [Poller].
 func Relay(ctx context.Context, b *Bridge) error {
@@ -23,7 +27,13 @@ func Relay(ctx context.Context, b *Bridge) error {
 	}
 	b.Tap()
 	b.redo.spoil(errors.New("application data was relayed"))
+	b.Client.release()
+	b.Server.release()
 	r := &relay{b: b, begun: time.Now()}
+	if b.tail {
+		b.relay = r
+		return nil
+	}
 	return r.run(ctx)
 }
 

@@ -171,6 +171,13 @@ func (s *Stream) Discard(n int) {
 	}
 }
 
+// release lets go of an empty buffer: an interrupted Fill leaves one.
+func (s *Stream) release() {
+	if len(s.buf) == 0 {
+		s.buf = nil
+	}
+}
+
 // End says how the peer ended its direction, as far as reads have shown. Bytes may
 // still be buffered.
 func (s *Stream) End() End { return s.end }

@@ -137,7 +137,18 @@ func TestRelayFindsWhatIsWrongWithALayer(t *testing.T) {
 			return next(ctx, b)
 		}), []Option{NoPipelining()}, ""},
 		{"it mirrors a reset as an end", func(ctx context.Context, b *bridge.Bridge) error {
-			bridge.Relay(ctx, b)
+			if err := b.Dial(ctx); err != nil {
+				return err
+			}
+			back := make(chan struct{})
+			go func() {
+				defer close(back)
+				io.Copy(b.Client, b.Server)
+				b.Client.CloseWrite()
+			}()
+			io.Copy(b.Server, b.Client)
+			b.Server.CloseWrite()
+			<-back
 			return nil
 		}, nil, `the client resets after 6 bytes: for the server it ended clean, want reset`},
 		{"it does not mirror a half-close", func(ctx context.Context, b *bridge.Bridge) error {

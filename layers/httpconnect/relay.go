@@ -33,10 +33,8 @@ func relay(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
 		b.Push(r.frame)
 	}
 	switch {
-	case errors.Is(err, errRefused) && b.Limits().Fail == bridge.FailClosed:
-		return nil // the client has its refusal, and nothing may pass uninspected
 	case errors.Is(err, errRefused):
-		return bridge.Relay(ctx, b)
+		return bridge.RelayRefused(ctx, b)
 	case err != nil:
 		return err
 	}
