@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/idna"
 
@@ -29,10 +30,19 @@ func (s *Server) dial(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net
 	if err != nil {
 		return nil, bridge.Fails(bridge.DNS, bridge.ByMITM, err)
 	}
-	d := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+	d := net.Dialer{KeepAlive: s.keepAlive(), ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		return s.mayReach(f, address, operators)
 	}}
 	return d.DialContext(ctx, "tcp", bridge.Addr{Host: host, Port: hop.Port}.String())
+}
+
+// keepAlive is off, as for net.Dialer, while the idle limit finds dead peers: probes cost
+// several system calls a connection.
+func (s *Server) keepAlive() time.Duration {
+	if s.config.Limits.Idle < 0 {
+		return 0 // the default of package net
+	}
+	return -1
 }
 
 // mayReach refuses a resolved address that is one of our listeners, or that the

@@ -94,7 +94,7 @@ func (s *Server) listen() error {
 		addrs []string
 	}{{auto, s.config.Listen}, {socksOnly, s.config.SOCKS}, {connectOnly, s.config.HTTPConnect}} {
 		for _, addr := range wanted.addrs {
-			l, err := bind(addr)
+			l, err := s.bind(addr)
 			if err != nil {
 				return fmt.Errorf("listen %s: %w", addr, err)
 			}
@@ -106,8 +106,8 @@ func (s *Server) listen() error {
 
 // bind listens on plain TCP: a multipath socket lacks options that the layers below
 // may want, and our peers are seldom multipath.
-func bind(addr string) (net.Listener, error) {
-	var lc net.ListenConfig
+func (s *Server) bind(addr string) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAlive: s.keepAlive()}
 	lc.SetMultipathTCP(false)
 	return lc.Listen(context.Background(), "tcp", addr)
 }
