@@ -165,8 +165,10 @@ func (p fuzzPackage) fuzz(ctx context.Context, out io.Writer, target string, d t
 	ctx, cancel := context.WithTimeout(ctx, d+2*time.Minute)
 	defer cancel()
 	before := p.corpus(target)
+	// Minimizing, which also what merely covers more goes through, is bounded by
+	// executions: by time it would eat the whole of a short run.
 	cmd := prepare(ctx, p.binary, "-test.run=^$", "-test.fuzz=^"+target+"$", "-test.fuzzcachedir="+cache,
-		"-test.fuzztime="+d.String(), "-test.fuzzminimizetime=5s", "-test.paniconexit0")
+		"-test.fuzztime="+d.String(), "-test.fuzzminimizetime=20x", "-test.paniconexit0")
 	cmd.Dir = p.dir
 	text, err := cmd.CombinedOutput()
 	switch {
