@@ -2,6 +2,7 @@ package interop
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -49,7 +50,8 @@ func TestCurlIsForwarded(t *testing.T) {
 	t.Parallel()
 	s := startSite(t)
 	open := startMitm(t, s.listen("--socks", "127.0.0.1,0", "--httpconnect", "127.0.0.1,0")...)
-	guarded := startMitm(t, s.listen("--auth", "bob:other", "--auth", "file:"+writeFile(t, "auth", "alice:s3cret\n"))...)
+	guarded := startMitm(t, s.listen("--auth", "bob:other", "--auth", "file:"+writeFile(t, "auth", "alice:s3cret\n"),
+		"--timeout", "0", "--tlstimeout", "0", "--idle", "0", "--drain", "0", "--fail", "closed")...)
 	byIP := fmt.Sprintf("127.0.0.1:%d", s.tls)
 	tests := []struct {
 		name         string
@@ -104,6 +106,35 @@ func checkUser(t *testing.T, f peers.Flow, proxy string) {
 	}
 	if given && strings.Contains(fmt.Sprint(f), secret) {
 		t.Errorf("the password is in %+v", f)
+	}
+}
+
+// curl that waits to be asked for its password shows it on the same connection.
+func TestCurlIsAskedForAPassword(t *testing.T) {
+	t.Parallel()
+	s := startSite(t)
+	m := startMitm(t, s.listen("--auth", "alice:s3cret")...)
+	for url, want := range map[string]line{
+		s.https("/status"): inspected("connect>tls(h2)", s.target(), "h2"),
+		s.http("/status"):  forwarded(s.plainTarget()),
+	} {
+		res := run(t, "", "curl", curlArgs("-v", "--proxy-anyauth", "-U", "alice:s3cret", "-x", "http://"+m.addrs[0], "--cacert", m.root, url)...)
+		if res.Code != 0 || !strings.Contains(res.Stdout, "scheme=") {
+			t.Fatalf("%s: exit code %d, %q\n%s", url, res.Code, res.Stdout, res.Stderr)
+		}
+		asked, connects := strings.Count(res.Stderr, "< HTTP/1.1 407 "), strings.Count(res.Stderr, "* Connected to")
+		if asked != 1 || connects != 1 {
+			t.Errorf("%s: asked %d times on %d connections, want once on one\n%s", url, asked, connects, res.Stderr)
+		}
+		f := m.flow(t)
+		want.check(t, f)
+		if f.Frames[0]["user"] != "alice" {
+			t.Errorf("%s: user %v, want alice", url, f.Frames[0]["user"])
+		}
+	}
+	got := curl(t, "-x", "http://"+m.addrs[0], "-o", os.DevNull, "-w", "%{http_code}", s.http("/"))
+	if f := m.flow(t); got != "407" || f.Path != "http" || f.Reason != "auth" {
+		t.Errorf("without credentials: status %s, flow %+v, want 407 and reason auth", got, f)
 	}
 }
 
