@@ -31,6 +31,7 @@ type Bridge struct {
 	hop      Addr
 	bottom   bottom
 	uncut    func() bool // keeps the end of the context from cutting the flow
+	last     Handler     // of the outermost chain
 	tail     bool        // Relay leaves the relay to the Proxy
 	relay    *relay      // the one that it left
 	redo     redo

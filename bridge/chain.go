@@ -30,13 +30,28 @@ type Layer struct {
 // layer is Closed, or when the error is Final.
 func Chain(layers ...Layer) Handler { return ChainTo(Relay, layers...) }
 
-// ChainTo is Chain with another last handler.
+// ChainTo is Chain with another last handler. It also has the last word on flows that
+// fall back to a raw relay, here and in chains inside of this one.
 func ChainTo(last Handler, layers ...Layer) Handler {
 	h := last
 	for i := len(layers) - 1; i >= 0; i-- {
 		h = layers[i].before(h)
 	}
-	return h
+	return func(ctx context.Context, b *Bridge) error {
+		if b.last == nil {
+			b.last = last
+			defer func() { b.last = nil }()
+		}
+		return h(ctx, b)
+	}
+}
+
+// relayRaw lets the chain's last handler go on with what no layer has taken off.
+func (b *Bridge) relayRaw(ctx context.Context) error {
+	if b.last == nil {
+		return Relay(ctx, b)
+	}
+	return b.last(ctx, b)
 }
 
 func (l Layer) before(next Handler) Handler {
@@ -59,7 +74,7 @@ func (l Layer) before(next Handler) Handler {
 			return named("", err)
 		case l.fallsBack(b, err):
 			b.Observer.frame(b.flow, b.flow.markOpaque(b.base, l.Name))
-			return Relay(ctx, b)
+			return b.relayRaw(ctx)
 		}
 		return named(l.Name, err)
 	}

@@ -186,8 +186,8 @@ func (p *Proxy) handle(ctx context.Context, c net.Conn) (context.Context, *Bridg
 	}
 	b.bottom.accepted(c)
 	b.uncut = context.AfterFunc(ctx, b.bottom.cutAll)
-	p.Observer.open(b.flow)
 	return ctx, b, catch(func() error {
+		p.Observer.open(b.flow)
 		if p.Hop != nil {
 			if hop, ok := p.Hop(c); ok {
 				b.SetHop(hop)
@@ -205,7 +205,9 @@ func (p *Proxy) end(ctx context.Context, b *Bridge, err error) Outcome {
 	out := b.outcome(ctx, err)
 	b.finish(ctx, out)
 	out.Duration = time.Since(b.flow.start)
-	p.Observer.close(b.flow, out)
+	if err := catch(func() error { p.Observer.close(b.flow, out); return nil }); err != nil {
+		out.Reason, out.EndedBy, out.Err = Panic, ByMITM, err
+	}
 	b.uncut()
 	p.done(b)
 	return out

@@ -37,14 +37,13 @@ func Relay(ctx context.Context, b *Bridge) error {
 	return r.run(ctx)
 }
 
-// RelayRefused is the last handler of a flow whose handshake ended in order, in a refusal that
-// the client was given: what the peers still say is relayed, unless nothing may pass
-// that can't be inspected.
+// RelayRefused goes on with a flow whose handshake ended in order, in a refusal that the
+// client was given: as Chain does with one that broke the protocol.
 func RelayRefused(ctx context.Context, b *Bridge) error {
 	if b.Limits().Fail == FailClosed {
 		return nil
 	}
-	return Relay(ctx, b)
+	return b.relayRaw(ctx)
 }
 
 // relay is the state that the two directions share.

@@ -126,15 +126,14 @@ func Expect[M any](ctx context.Context, b *Bridge, from Side, p Parser[M], optio
 		buf := s.Buffered()
 		if len(buf) > 0 {
 			m, n, err = p(buf)
-			if err == nil {
-				return m, n, nil
-			}
 			var none M
-			if !errors.Is(err, ErrShort) {
-				return none, 0, &Desync{from, Malformed, err}
-			}
-			if len(buf) >= t.max {
+			switch short := errors.Is(err, ErrShort); {
+			case err == nil && n > t.max, short && len(buf) >= t.max:
 				return none, 0, &Desync{from, TooLong, fmt.Errorf("over %d bytes", t.max)}
+			case err == nil:
+				return m, n, nil
+			case !short:
+				return none, 0, &Desync{from, Malformed, err}
 			}
 		}
 		var none M

@@ -3,7 +3,6 @@ package mitm
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
@@ -74,7 +73,7 @@ func (s *Server) detection() bridge.Layer {
 	)
 	return layers.Switch{Cases: []layers.Case{
 		{Detector: detect.TLS(), Layers: []bridge.Layer{s.tls()}},
-		{Detector: detect.SSLv2()},
+		{Detector: detect.SSLv2(), Layers: []bridge.Layer{s.tls()}},
 		{Detector: detect.SOCKS5(), When: noHop, Layers: socksServer},
 		{Detector: detect.SOCKS5(), Layers: socksRelay},
 		{Detector: detect.SOCKS4(), When: noHop, Layers: socksServer},
@@ -105,41 +104,4 @@ func (s *Server) hop(asked bridge.Addr) bridge.Addr {
 		return s.config.Connect
 	}
 	return asked
-}
-
-var errNoDestination = errors.New("no destination: neither SOCKS, nor a request for an HTTP proxy, nor TLS with a server name")
-
-// errNotTLS is a flow that Config.NonTLS blocks.
-var errNotTLS = errors.New("only TLS is let through")
-
-// blocked reports whether a request that we forward ourselves, outside of TLS, is
-// blocked. What is relayed is judged when it has been looked into.
-func (s *Server) blocked(f *bridge.Flow) bool {
-	frames := f.Frames()
-	return s.config.NonTLS == NonTLSBlock && !isTLS(frames) && len(frames) > 0 && frames[len(frames)-1].Proto == "http"
-}
-
-// isTLS reports whether the client speaks TLS with the server, bridged or passed on.
-func isTLS(frames []bridge.Frame) bool {
-	return slices.ContainsFunc(frames, func(f bridge.Frame) bool { return f.Proto == "tls" && f.Verb != bridge.VerbTerminate })
-}
-
-// last is where the conversation of the innermost layer begins.
-func (s *Server) last(ctx context.Context, b *bridge.Bridge) error {
-	frames := b.Flow().Frames()
-	innermost := bridge.Frame{}
-	if len(frames) > 0 {
-		innermost = frames[len(frames)-1]
-	}
-	switch {
-	case noHop(b) && b.Client.End() != bridge.Open && len(b.Client.Buffered()) == 0:
-		return bridge.Fails(bridge.PeerClosed, bridge.ByClient, errors.New("closed before anything was asked for"))
-	case noHop(b):
-		return bridge.Fails(bridge.Desynced, bridge.ByClient, errNoDestination)
-	case s.config.NonTLS == NonTLSBlock && !isTLS(frames):
-		return bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
-	case s.config.Limits.Fail == bridge.FailClosed && innermost.Proto == "raw":
-		return bridge.Fails(bridge.Block, bridge.ByMITM, errors.New("an unknown protocol can't be inspected"))
-	}
-	return bridge.Relay(ctx, b)
 }

@@ -82,6 +82,11 @@ func (s *Server) isForUs(ctx context.Context, hello *detect.ClientHello) bool {
 	if name == "" || slices.ContainsFunc(s.config.Names, func(own string) bool { return strings.EqualFold(own, name) }) {
 		return true
 	}
+	if !slices.ContainsFunc(s.listeners, func(l *listener) bool { return l.addr().Port() == tlsPort }) {
+		return false // no name leads back to us
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.WithDefaults().Dial)
+	defer cancel()
 	host, err := hostName(name)
 	if err != nil {
 		return false

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/bridgeio/bridgeio/mitm/ca"
 )
 
 func newCA(s streams) *cobra.Command {
@@ -23,16 +28,32 @@ func newCA(s streams) *cobra.Command {
 			Use:   "show",
 			Short: "show the CA's fingerprint and validity",
 			Args:  cobra.NoArgs,
-			RunE:  func(*cobra.Command, []string) error { return showCA(s, cacert) },
+			RunE:  func(*cobra.Command, []string) error { return existingCA(s, cacert, showCA) },
 		},
 		&cobra.Command{
 			Use:     "export [FILE]",
 			Short:   "write the CA's certificate: DER for .cer and .der, else PEM; to stdout without FILE",
 			Example: "  mitm ca export ca.pem",
 			Args:    cobra.MaximumNArgs(1),
-			RunE:    func(_ *cobra.Command, args []string) error { return exportCA(s, cacert, args) },
+			RunE: func(_ *cobra.Command, args []string) error {
+				return existingCA(s, cacert, func(s streams, cacert string) error { return exportCA(s, cacert, args) })
+			},
 		})
 	return cmd
+}
+
+// existingCA runs do unless there is no authority yet, which only init and run make.
+func existingCA(s streams, cacert string, do func(streams, string) error) error {
+	if cacert == "" {
+		dir, err := ca.DefaultDir()
+		if err != nil {
+			return usage("%w", err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "ca.pem")); errors.Is(err, fs.ErrNotExist) {
+			return failed(fmt.Errorf("there is no CA in %s yet; \"mitm ca init\" makes one", dir))
+		}
+	}
+	return do(s, cacert)
 }
 
 func showCA(s streams, cacert string) error {

@@ -126,8 +126,8 @@ func bridgeOptions(f *pflag.FlagSet, c *mitm.Config) {
 	add(f, "httpconnect", "[IP,]PORT", "listen as an HTTP proxy (repeatable)", list(&c.HTTPConnect, listenAddr))
 	add(f, "connect", "HOST:PORT", "one server for everything; protocols are relayed to it", func(v string) error {
 		addr, err := bridge.ParseAddr(v)
-		if err == nil && addr.Port == 0 {
-			err = errors.New("want a port from 1 to 65535")
+		if err != nil || addr.Port == 0 {
+			err = errors.New("want HOST:PORT, with a port from 1 to 65535")
 		}
 		c.Connect = addr
 		return err

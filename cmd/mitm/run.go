@@ -83,6 +83,9 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 	if o.config.Roots, err = roots(o.trust, o.noSystemRoots); err != nil {
 		return err
 	}
+	if err := o.check(); err != nil {
+		return err
+	}
 	closeOutputs, err := o.openOutputs(s, log)
 	if err != nil {
 		return err
@@ -116,6 +119,15 @@ func credentials(values []string) ([]mitm.Credential, error) {
 		all = append(all, c)
 	}
 	return all, nil
+}
+
+// check refuses options that would be without effect together, where that is not safe.
+func (o *runOptions) check() error {
+	automatic := len(o.config.Listen) > 0 || len(o.config.SOCKS)+len(o.config.HTTPConnect) == 0
+	if automatic && len(o.config.Auth) > 0 && !o.config.Connect.IsZero() {
+		return usage("--auth: with --connect, --listen relays and asks nobody for a password; use --socks or --httpconnect")
+	}
+	return nil
 }
 
 func newLog(w io.Writer, format, level string) (*slog.Logger, error) {
@@ -239,7 +251,10 @@ func (o *runOptions) openOutputs(s streams, log *slog.Logger) (_ func() error, e
 		observers = append(observers, l.Observer())
 	}
 	if o.capture != "-" && o.flowlog != "-" {
-		observers = append(observers, flowLines(s.out))
+		l := flowlog.NewText(s.out)
+		l.Logger = log
+		closers = append(closers, l.Close)
+		observers = append(observers, l.Observer())
 	}
 	o.config.Observer = bridge.Observers(observers...)
 	return closeAll, nil
@@ -259,13 +274,6 @@ func createLog(file string, stdout io.Writer) (*flowlog.Log, error) {
 		return flowlog.New(stdout), nil
 	}
 	return flowlog.Create(file)
-}
-
-// flowLines prints one line per flow.
-func flowLines(w io.Writer) *bridge.Observer {
-	return &bridge.Observer{Close: func(f *bridge.Flow, out bridge.Outcome) {
-		fmt.Fprintln(w, flowlog.Line(f, out))
-	}}
 }
 
 // announce says where we listen, and how to try it.

@@ -100,7 +100,7 @@ func (c Config) handle(ctx context.Context, b *bridge.Bridge, next bridge.Handle
 		// crypto/tls refuses 0-RTT data that it has no keys for (RFC 8446 §4.2.10).
 		return r.unseen(ctx, "early data", nil)
 	}
-	if err := r.bridge(ctx); err != nil {
+	if bridged, err := r.bridge(ctx); !bridged {
 		return err
 	}
 	return next(ctx, b)
@@ -137,14 +137,14 @@ func (r *relay) destine(ctx context.Context) error {
 }
 
 // bridge takes both sides through their handshakes and puts the decrypted streams in
-// their place.
-func (r *relay) bridge(ctx context.Context) error {
+// their place. When that can't be done, the flow has been seen to otherwise.
+func (r *relay) bridge(ctx context.Context) (bridged bool, err error) {
 	var (
 		server *conn
 		shown  *Snapshot
 		leaf   *tls.Certificate
 	)
-	err := r.b.While(ctx, bridge.Client, func(ctx context.Context) (err error) {
+	err = r.b.While(ctx, bridge.Client, func(ctx context.Context) (err error) {
 		if err = r.b.Dial(ctx); err != nil {
 			return err
 		}
@@ -155,18 +155,18 @@ func (r *relay) bridge(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return r.serverFailed(ctx, err)
+		return false, r.serverFailed(ctx, err)
 	}
 	client, leg, err := serve(ctx, r.b, r.Limiter, pinned(shown, leaf))
 	if err != nil {
-		return r.clientFailed(err)
+		return false, r.clientFailed(err)
 	}
 	r.info.Client = leg
 	r.frame.ALPN, r.frame.Decrypted = shown.ALPN, true
 	r.b.Replace(bridge.Client, client, nil)
 	r.b.Replace(bridge.Server, server, r.redo(shown.Chain[0].Raw))
 	r.push("")
-	return nil
+	return true, nil
 }
 
 // connect shakes hands with the server over s.

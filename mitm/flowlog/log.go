@@ -29,6 +29,7 @@ type Log struct {
 
 	w      io.Writer
 	closer io.Closer // nil when w is not ours to close
+	line   func(*bridge.Flow, bridge.Outcome) []byte
 
 	mu     sync.Mutex
 	lines  [][]byte      // oldest first
@@ -57,12 +58,19 @@ func Create(name string) (*Log, error) {
 }
 
 // New returns a Log that writes to w, one line with each Write and one Write at a time.
-func New(w io.Writer) *Log { return &Log{w: w} }
+func New(w io.Writer) *Log {
+	return &Log{w: w, line: func(f *bridge.Flow, out bridge.Outcome) []byte { return newRecord(f, out).line() }}
+}
+
+// NewText is New with lines for people to read, as Line makes them.
+func NewText(w io.Writer) *Log {
+	return &Log{w: w, line: func(f *bridge.Flow, out bridge.Outcome) []byte { return append([]byte(Line(f, out)), '\n') }}
+}
 
 // Observer returns what tells the Log of flows.
 func (l *Log) Observer() *bridge.Observer {
 	return &bridge.Observer{Close: func(f *bridge.Flow, out bridge.Outcome) {
-		l.put(newRecord(f, out).line())
+		l.put(l.line(f, out))
 	}}
 }
 
