@@ -104,6 +104,20 @@ func TestRelayIsATailCallInAProxy(t *testing.T) {
 	}
 }
 
+func TestAPanicOfAnObserverEndsTheFlowAndNotTheProcess(t *testing.T) {
+	for name, observer := range map[string]*bridge.Observer{
+		"at the beginning": {Open: func(*bridge.Flow) { panic("no") }},
+		"at the end":       {Close: func(*bridge.Flow, bridge.Outcome) { panic("no") }},
+	} {
+		client, accepted := bridgetest.Pipe(1 << 10)
+		p := &bridge.Proxy{Handler: func(context.Context, *bridge.Bridge) error { return nil }, Observer: observer}
+		client.Close()
+		if out := p.ServeConn(t.Context(), accepted); out.Reason != bridge.Panic {
+			t.Errorf("%s: outcome %+v, want panic", name, out)
+		}
+	}
+}
+
 // A handler that fails after it has called Relay ends the flow.
 func TestAHandlerThatFailsAfterRelayEndsTheFlow(t *testing.T) {
 	client, accepted := bridgetest.Pipe(1 << 10)

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -12,6 +13,29 @@ import (
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/bridge/bridgetest"
 )
+
+// A message is over its limit however it arrives.
+func TestMaxDoesNotDependOnHowTheBytesArrive(t *testing.T) {
+	line := strings.Repeat("x", 40) + "\n"
+	for _, size := range []int{1, len(line)} {
+		client, accepted := bridgetest.Pipe(1 << 10)
+		b := &bridge.Bridge{Client: bridge.NewStream(accepted)}
+		io.WriteString(bridgetest.Chunked(client, size), line)
+		whole := func(buf []byte) (string, int, error) {
+			if i := bytes.IndexByte(buf, '\n'); i >= 0 {
+				return string(buf[:i]), i + 1, nil
+			}
+			return "", 0, bridge.ErrShort
+		}
+		_, _, err := bridge.Expect(t.Context(), b, bridge.Client, whole, bridge.Max(16))
+		var desync *bridge.Desync
+		if !errors.As(err, &desync) || desync.Why != bridge.TooLong {
+			t.Errorf("in chunks of %d: %v, want too long", size, err)
+		}
+		client.Close()
+		accepted.Close()
+	}
+}
 
 func TestTurnPassesOneMessageAndKeepsWhatFollows(t *testing.T) {
 	for _, from := range []bridge.Side{bridge.Client, bridge.Server} {

@@ -61,6 +61,29 @@ func TestAServerThatWantsAClientCertificateGetsTheClientsOwn(t *testing.T) {
 	}
 }
 
+// A rescued flow is not decrypted: there is nothing in it for the next layer.
+func TestARescuedFlowDoesNotReachTheNextLayer(t *testing.T) {
+	bridgetest.Baseline(t)
+	addr, saw := echoTLS(t, &tls.Config{
+		Certificates: []tls.Certificate{*certificate("ECDSA")}, ClientAuth: tls.RequireAnyClientCert,
+	})
+	next := bridge.Layer{Name: "next", Handle: func(context.Context, *bridge.Bridge, bridge.Handler) error {
+		t.Error("the next layer was called")
+		return nil
+	}}
+	l := newLab(t, bridge.Chain(Relay(Config{Minter: mirror{}}), next), addr, bridge.Limits{})
+	config := direct()
+	config.Certificates = []tls.Certificate{*certificate("RSA")}
+	raw := l.dial(t)
+	roundtrip(t, tls.Client(raw, config))
+	raw.Close()
+	<-saw
+	<-saw
+	if flow, out := l.ends(t); flow.Path() != "tls(pass)" || out.Reason != bridge.EOF {
+		t.Errorf("path %s, outcome %+v; want a rescue", flow.Path(), out)
+	}
+}
+
 func TestACertificateThatGoCannotParseGoesThrough(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
