@@ -64,7 +64,7 @@ func (s Switch) at(round int, last bridge.Handler) bridge.Layer {
 		if round == s.Depth {
 			return next(ctx, b)
 		}
-		c, err := s.choose(ctx, b)
+		c, proto, err := s.choose(ctx, b)
 		switch {
 		case err != nil:
 			return err
@@ -72,7 +72,7 @@ func (s Switch) at(round int, last bridge.Handler) bridge.Layer {
 			name(b, "raw")
 			return next(ctx, b)
 		case len(c.Layers) == 0:
-			name(b, c.Detector.Name)
+			name(b, proto)
 			return next(ctx, b)
 		}
 		inner := append(slices.Clip(c.Layers), s.at(round+1, next))
@@ -95,16 +95,17 @@ func alpn(b *bridge.Bridge) string {
 	return ""
 }
 
-// choose waits until a case has matched, or none can, which is a nil case.
-func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (*Case, error) {
+// choose waits until a case has matched, whose protocol it names, or none can, which is a
+// nil case.
+func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (c *Case, proto string, err error) {
 	// HTTP/1.1 may be spoken with a proxy, in which more is stacked.
 	negotiated := alpn(b)
 	if negotiated != "" && negotiated != "http/1.1" && negotiated != "http/1.0" {
-		return nil, nil
+		return nil, "", nil
 	}
 	if !b.Hop().IsZero() {
 		if err := b.Dial(ctx); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	clientFirst, greetings := s.live(b)
@@ -113,27 +114,26 @@ func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (*Case, error) {
 	for {
 		in := input(b)
 		if err := reset(b); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		serverSpoke := len(in.Server) > 0 || in.ServerEnded
 		if len(in.Client) == 0 && serverSpoke {
-			i, _ := detect.Choose(in, greetings.detectors)
-			return greetings.at(i), nil // once: a greeting is not delayed to know its name
+			c, proto = greetings.chosen(detect.Choose(in, greetings.detectors))
+			return c, proto, nil // once: a greeting is not delayed to know its name
 		}
-		switch i, v := detect.Choose(in, clientFirst.detectors); {
-		case v.Kind == detect.Match:
-			return clientFirst.at(i), nil
-		case v.Kind == detect.NoMatch:
-			return nil, nil
+		i, v := detect.Choose(in, clientFirst.detectors)
+		if v.Kind != detect.NeedMore {
+			c, proto = clientFirst.chosen(i, v)
+			return c, proto, nil
 		}
 		if deadline.IsZero() && len(in.Client) > 0 {
 			deadline = time.Now().Add(limits.Detect)
 		}
 		switch err := wait(ctx, b, deadline, limits); {
 		case errors.Is(err, errUndecided) && limits.Fail == bridge.FailOpen:
-			return nil, nil
+			return nil, "", nil
 		case err != nil:
-			return nil, err
+			return nil, "", err
 		}
 	}
 }
@@ -148,11 +148,12 @@ func (g *group) add(c *Case) {
 	g.cases, g.detectors = append(g.cases, c), append(g.detectors, c.Detector)
 }
 
-func (g *group) at(i int) *Case {
+// chosen is the case that Choose has found, and its protocol.
+func (g *group) chosen(i int, v detect.Verdict) (*Case, string) {
 	if i < 0 {
-		return nil
+		return nil, ""
 	}
-	return g.cases[i]
+	return g.cases[i], v.Info.Protocol
 }
 
 // live returns the cases that count for the bridge as it is now, by who speaks first.
