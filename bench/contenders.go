@@ -83,7 +83,9 @@ const (
 // flows at once by default.
 func ours(name string, flags func(l *lab, origin string) []string) contender {
 	return contender{name, announced(func(l *lab, origin string) peers.Program {
-		return peers.Mitm(l.mitm, append(flags(l, origin), "--max-flows", fmt.Sprint(mostFlows+100))...)
+		p := peers.Mitm(l.mitm, append(flags(l, origin), "--max-flows", fmt.Sprint(mostFlows+100))...)
+		p.Env = append(p.Env, l.home()...)
+		return p
 	})}
 }
 
