@@ -106,7 +106,13 @@ type DialError struct {
 	Err error
 }
 
-func (e *DialError) Error() string { return fmt.Sprintf("dial %s: %v", e.Hop, e.Err) }
+func (e *DialError) Error() string {
+	err := e.Err
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+		err = op.Err // which says "dial" and the address once more
+	}
+	return fmt.Sprintf("dial %s: %v", e.Hop, err)
+}
 func (e *DialError) Unwrap() error { return e.Err }
 
 // ReasonOf returns the Reason that err leads to and who caused it; nil is EOF. A

@@ -3,7 +3,6 @@ package mitm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -96,7 +95,7 @@ func (s *Server) listen() error {
 		for _, addr := range wanted.addrs {
 			l, err := s.bind(addr)
 			if err != nil {
-				return fmt.Errorf("listen %s: %w", addr, err)
+				return err // it says "listen" and the address
 			}
 			s.listeners = append(s.listeners, &listener{l, wanted.kind, handlers[wanted.kind]})
 		}

@@ -30,6 +30,9 @@ func DefaultDir() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("no directory to keep the CA in (name a CA file with --cacert): %w", err)
 	}
+	if !filepath.IsAbs(config) {
+		return "", fmt.Errorf("no directory to keep the CA in (name a CA file with --cacert): %s is relative", config)
+	}
 	return filepath.Join(config, "bridgeio"), nil
 }
 
