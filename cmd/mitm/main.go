@@ -1,6 +1,3 @@
-// A TLS 1.2 client that knows only SHA-1 signatures is served as its server would serve it.
-//go:debug tlssha1=1
-
 // Command mitm is a man in the middle: a forward proxy that decrypts what passes
 // through it and writes it as a capture. See its help and the README.
 package main
