@@ -3,6 +3,7 @@ package bridgetest_test
 import (
 	"fmt"
 	"io"
+	"os"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -12,8 +13,16 @@ import (
 	"github.com/bridgeio/bridgeio/bridge/bridgetest"
 )
 
-// run runs a test, as go test does, and says whether it passed.
+// run runs a test, as go test does, and says whether it passed. What the test framework
+// says of it, with -v and -shuffle, is no output of the example.
 func run(name string, test func(t *testing.T)) bool {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer null.Close()
+	defer func(stdout *os.File) { os.Stdout = stdout }(os.Stdout)
+	os.Stdout = null
 	all := func(string, string) (bool, error) { return true, nil }
 	return testing.RunTests(all, []testing.InternalTest{{Name: name, F: test}})
 }
