@@ -46,8 +46,8 @@ func TestSSHThroughMitm(t *testing.T) {
 		}
 		c.Close()
 		f := m.flow(t)
-		if f.Path != "ssh-server" || f.Action != "allow" || f.EndedBy != "client" {
-			t.Errorf("flow %+v, want path ssh-server, ended by client", f)
+		if f.Path != "ssh" || f.Action != "allow" || f.EndedBy != "client" {
+			t.Errorf("flow %+v, want path ssh, ended by client", f)
 		}
 	})
 }
