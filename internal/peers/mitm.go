@@ -25,6 +25,10 @@ func BuildMitm(ctx context.Context, file string, race bool) error {
 	return nil
 }
 
+// NoRaceDelay is the environment of a program with the race detector that is to end at
+// once: it waits a second otherwise, for races that other threads may still run into.
+const NoRaceDelay = "GORACE=atexit_sleep_ms=0"
+
 // Mitm is our own command, in the given file. It gets a home folder of its own,
 // so it makes its authority anew, and logs JSON. It is ready when it has announced
 // one listener for each flag that asks for one; [Listeners] tells where. Built with
