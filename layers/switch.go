@@ -42,7 +42,8 @@ type Switch struct {
 // the client does, only detectors of server-first protocols are asked, once, and the
 // next handler passes the greeting on at once. Silence decides nothing: it is bounded
 // by Limits.Idle, or by Limits.First while no hop is known. An undecided detection is
-// bounded by Limits.Detect from its first byte, after which the next handler gets it.
+// bounded by Limits.Detect from its first byte, after which the next handler gets it, where
+// a hop is known.
 //
 // When a hop is known the switch dials it first: the server may be the one to speak.
 // Inside TLS with an application protocol that is not a proxy's, which ALPN has
@@ -130,7 +131,7 @@ func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (c *Case, proto st
 			deadline = time.Now().Add(limits.Detect)
 		}
 		switch err := wait(ctx, b, deadline, limits); {
-		case errors.Is(err, errUndecided) && limits.Fail == bridge.FailOpen:
+		case errors.Is(err, errUndecided) && limits.Fail == bridge.FailOpen && b.Server != nil:
 			return nil, "", nil
 		case err != nil:
 			return nil, "", err

@@ -162,6 +162,7 @@ func TestSwitchLetsSilenceDecideNothing(t *testing.T) {
 		{"both silent with a hop", hop, "", bridge.FailOpen, 600 * time.Second, "raw", bridge.Idle},
 		{"a silent client without a hop", bridge.Addr{}, "", bridge.FailOpen, 60 * time.Second, "raw", bridge.Timeout},
 		{"undecided, and let through until it is idle", hop, "a", bridge.FailOpen, 610 * time.Second, "raw", bridge.Idle},
+		{"undecided without a hop", bridge.Addr{}, "a", bridge.FailOpen, 10 * time.Second, "raw", bridge.Timeout},
 		{"undecided, and closed", hop, "a", bridge.FailClosed, 10 * time.Second, "raw", bridge.Timeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
