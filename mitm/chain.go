@@ -14,17 +14,17 @@ import (
 
 // automatic is the chain of a listener that takes whatever comes.
 func (s *Server) automatic() bridge.Handler {
-	return bridge.ChainTo(s.last, append(s.entrance(), s.detection())...)
+	return bridge.ChainTo(s.last, append(s.entrance(), s.detection(s.tls()))...)
 }
 
 // socksOnly is the chain of a listener that is a SOCKS server.
 func (s *Server) socksOnly() bridge.Handler {
-	return bridge.ChainTo(s.last, append(s.entrance(), s.socksServer(), s.detection())...)
+	return bridge.ChainTo(s.last, append(s.entrance(), s.socksServer(), s.detection(s.tls()))...)
 }
 
 // connectOnly is the chain of a listener that is an HTTP proxy.
 func (s *Server) connectOnly() bridge.Handler {
-	return bridge.ChainTo(s.last, append(s.entrance(), s.httpProxy(), s.detection())...)
+	return bridge.ChainTo(s.last, append(s.entrance(), s.httpProxy(), s.detection(s.tls()))...)
 }
 
 // entrance is what each flow passes first: the PROXY header, where one may come, and
@@ -63,8 +63,8 @@ func (s *Server) access() bridge.Layer {
 }
 
 // detection is the switch between all protocols, by the rule of the hop: without one
-// a protocol is terminated, with one it is relayed.
-func (s *Server) detection() bridge.Layer {
+// a protocol is terminated, with one it is relayed. TLS is left to the given layer.
+func (s *Server) detection(tls bridge.Layer) bridge.Layer {
 	var (
 		socksServer = []bridge.Layer{s.socksServer()}
 		socksRelay  = []bridge.Layer{socks.Relay()}
@@ -72,8 +72,8 @@ func (s *Server) detection() bridge.Layer {
 		httpRelay   = []bridge.Layer{httpconnect.Relay()}
 	)
 	return layers.Switch{Cases: []layers.Case{
-		{Detector: detect.TLS(), Layers: []bridge.Layer{s.tls()}},
-		{Detector: detect.SSLv2(), Layers: []bridge.Layer{s.tls()}},
+		{Detector: detect.TLS(), Layers: []bridge.Layer{tls}},
+		{Detector: detect.SSLv2(), Layers: []bridge.Layer{tls}},
 		{Detector: detect.SOCKS5(), When: noHop, Layers: socksServer},
 		{Detector: detect.SOCKS5(), Layers: socksRelay},
 		{Detector: detect.SOCKS4(), When: noHop, Layers: socksServer},
