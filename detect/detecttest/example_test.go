@@ -11,7 +11,9 @@ import (
 
 // gopher detects a Gopher request (RFC 1436): a selector that begins with a slash, and CR LF.
 func gopher() detect.Detector {
-	return detect.Func("gopher", 257, func(client []byte) detect.Verdict {
+	const limit = 257
+	return detect.Func("gopher", limit, func(client []byte) detect.Verdict {
+		client = client[:min(len(client), limit)] // a line end beyond it must change nothing
 		if len(client) > 0 && client[0] != '/' {
 			return detect.No()
 		}
@@ -21,7 +23,7 @@ func gopher() detect.Detector {
 			return detect.No()
 		case found:
 			return detect.Yes(detect.Info{Protocol: "gopher"})
-		case len(client) >= 257:
+		case len(client) == limit:
 			return detect.No()
 		}
 		return detect.More(len(client) + 1)
