@@ -13,7 +13,8 @@ type Layer struct {
 	Name string // the word for it in errors and paths
 
 	// Handle relays, terminates or bridges the protocol's handshake and then calls
-	// next, whose error it returns as it is. Not calling next ends the flow.
+	// next, whose error it returns as it is, and after which there is nothing left to
+	// do: the flow may go on when next has returned. Not calling next ends the flow.
 	Handle func(ctx context.Context, b *Bridge, next Handler) error
 
 	// Closed says that a flow which breaks the protocol ends, instead of going on
