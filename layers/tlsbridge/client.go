@@ -56,5 +56,5 @@ func serve(ctx context.Context, b *bridge.Bridge, limiter *Limiter, config *tls.
 		return nil, Leg{}, err
 	}
 	state := session.ConnectionState()
-	return c, Leg{state.Version, state.CipherSuite, state.CurveID, state.NegotiatedProtocol}, nil
+	return c, Leg{state.Version, state.CipherSuite, state.CurveID, state.NegotiatedProtocol, state.DidResume}, nil
 }

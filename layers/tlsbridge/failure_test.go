@@ -269,7 +269,7 @@ func (f minterFunc) Mint(context.Context, *Snapshot, *detect.ClientHello) (*tls.
 // handshakerFunc is a ServerHandshaker.
 type handshakerFunc func(net.Conn) (Session, *Snapshot, error)
 
-func (f handshakerFunc) Handshake(_ context.Context, c net.Conn, _ *detect.ClientHello) (Session, *Snapshot, error) {
+func (f handshakerFunc) Handshake(_ context.Context, c net.Conn, _ *Offer) (Session, *Snapshot, error) {
 	return f(c)
 }
 

@@ -60,10 +60,10 @@ func checkInfo(t *testing.T, flow *bridge.Flow, c, s tls.ConnectionState) {
 	if !ok {
 		t.Fatalf("the frame is %+v, want one with an *Info", frames)
 	}
-	if want := (Leg{c.Version, c.CipherSuite, c.CurveID, c.NegotiatedProtocol}); info.Client != want {
+	if want := (Leg{c.Version, c.CipherSuite, c.CurveID, c.NegotiatedProtocol, c.DidResume}); info.Client != want {
 		t.Errorf("the client's leg is %+v, want %+v", info.Client, want)
 	}
-	if want := (Leg{s.Version, s.CipherSuite, s.CurveID, s.NegotiatedProtocol}); info.Server != want {
+	if want := (Leg{s.Version, s.CipherSuite, s.CurveID, s.NegotiatedProtocol, s.DidResume}); info.Server != want {
 		t.Errorf("the server's leg is %+v, want %+v", info.Server, want)
 	}
 }

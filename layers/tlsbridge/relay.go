@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 
@@ -49,11 +50,59 @@ type Config struct {
 	// Limiter bounds the handshakes that compute at once; nil means NewLimiter(0) for
 	// this layer alone.
 	Limiter *Limiter
+
+	// Memory keeps what earlier handshakes with a server taught; nil means a NewMemory
+	// for this layer alone.
+	Memory *Memory
+
+	// MutualTLS says what becomes of a flow whose server asks for a client certificate
+	// that ClientCertificate has not got.
+	MutualTLS MutualTLS
+
+	// ClientCertificate returns the certificate to show to this server, and nil when
+	// there is none for it. Nil means that there are none.
+	ClientCertificate func(server *Snapshot) *tls.Certificate
+
+	// Refused is told that a client has not accepted what it was shown, or looks as if.
+	// It is called on the flow's goroutines, and must not block. Nil: nobody is told.
+	Refused func(*bridge.Flow, *detect.ClientHello, Info, Refusal)
+
+	// Tickets lets clients resume their sessions; nil means that none does.
+	Tickets *Tickets
+
+	// Sessions lets sessions with servers be resumed where the client tries to resume
+	// its own; nil means that none is.
+	Sessions *Sessions
+
+	// ECHKeys take the Encrypted Client Hello off that was made for one of them (RFC
+	// 9849); the server is then shown the inner hello.
+	ECHKeys []tls.EncryptedClientHelloKey
+
+	// KeyLog gets the secrets of both sides (RFC 9850), a line with each Write, which
+	// is called from many goroutines; nil: nobody does.
+	KeyLog io.Writer
 }
+
+// MutualTLS says what becomes of a flow whose server asks for a client certificate. The
+// client's key is its own: nobody else can sign with it.
+type MutualTLS uint8
+
+const (
+	MutualRescue MutualTLS = iota // its hello goes through raw
+	MutualAsk                     // the client is asked: without a certificate it stays inspected, with one it ends, and the next is rescued
+	MutualNone                    // the server is answered that there is none
+)
 
 // Info is the Detail of the frames of this package. What did not come about is zero.
 type Info struct {
 	Client, Server Leg
+	ClientJA3      string            // of the hello that the client sent
+	ClientJA4      string            // likewise
+	ServerJA3      string            // of the hello that the server was sent
+	ServerJA4      string            // likewise
+	Rung           string            // what is different between the two: "faithful" is nothing
+	ECH            string            // of the client's hello: "offered" (real or GREASE), "accepted" with one of ECHKeys; "": none
+	Refusal        Refusal           // how the client has refused the certificate
 	ServerLeaf     [sha256.Size]byte // of the certificate that the server showed
 	MintedLeaf     [sha256.Size]byte // of the one that the client was shown
 	Verdict        string            // the Minter's
@@ -174,7 +223,7 @@ func (r *relay) connect(ctx context.Context, s *bridge.Stream) (*conn, *Snapshot
 	var shown *Snapshot
 	c, _, seen, err := shake(ctx, bridge.Server, s, r.Limiter, r.b.Limits().Turn,
 		func(ctx context.Context, under net.Conn) (session Session, err error) {
-			session, shown, err = r.Hello.Handshake(ctx, under, r.hello)
+			session, shown, err = r.Hello.Handshake(ctx, under, &Offer{Hello: r.hello})
 			return session, err
 		})
 	if err != nil {

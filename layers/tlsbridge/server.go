@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 
@@ -19,6 +20,7 @@ type Leg struct {
 	CipherSuite uint16
 	Group       tls.CurveID // of the key exchange; 0: it had none
 	ALPN        string      // "" when none was chosen
+	Resumed     bool        // the peer has not shown its certificate, but a ticket of an earlier session
 }
 
 // Snapshot is what a server's handshake came to. The client's is pinned to it.
@@ -32,17 +34,45 @@ type Snapshot struct {
 
 	Chain      []*x509.Certificate // as the server sent it, leaf first; not verified
 	OCSPStaple []byte              // nil when it sent none
+
+	Sent []byte // the hello that the server was sent, a handshake message; nil: unknown
+	Rung string // what is different in it from the client's: "faithful" is nothing
 }
 
 // ServerHandshaker shakes hands with a server in a client's name.
 type ServerHandshaker interface {
 	// Handshake runs the handshake over c, on the goroutine that calls it, and offers
-	// nothing that hello does not. It must not verify the chain. The Snapshot's Name
-	// is filled in by the caller, and so is its Group when it is 0.
+	// nothing that the client's hello does not. It must not verify the chain. The
+	// Snapshot's Name is filled in by the caller, and so is its Group when it is 0.
 	//
 	// An *Unbridgeable error says that the client's own hello might succeed where
 	// this handshake could not.
-	Handshake(ctx context.Context, c net.Conn, hello *detect.ClientHello) (Session, *Snapshot, error)
+	Handshake(ctx context.Context, c net.Conn, o *Offer) (Session, *Snapshot, error)
+}
+
+// Offer is what a server is offered in a client's name.
+type Offer struct {
+	Hello *detect.ClientHello // the client's
+
+	// Certificate is asked when the server wants a client certificate, once what the
+	// server has chosen is known; it may take as long as a person needs. A nil
+	// certificate means to go on without one. Nil means that there is nobody to ask:
+	// the server is told nothing, and the handshake fails as an *Unbridgeable.
+	Certificate func(*CertificateRequest) (*tls.Certificate, error)
+
+	// Sessions has the tickets of earlier sessions of this client with this server;
+	// nil means that none is resumed. It is for this handshake alone.
+	Sessions utls.ClientSessionCache
+
+	KeyLog io.Writer // gets the secrets (RFC 9850); nil: nobody does
+}
+
+// CertificateRequest is a server's wish for a client certificate (RFC 8446 §4.3.2, RFC
+// 5246 §7.4.4).
+type CertificateRequest struct {
+	Server  *Snapshot             // without its Name
+	CAs     [][]byte              // the authorities that it names: DER of their names
+	Schemes []tls.SignatureScheme // what it accepts as a signature
 }
 
 // Unbridgeable is a server side that cannot be bridged for a reason that is ours.
@@ -72,7 +102,8 @@ type goHello struct{}
 // would come only with the first read.
 var errClientCertificate = errors.New("the server asks for a client certificate")
 
-func (goHello) Handshake(ctx context.Context, c net.Conn, hello *detect.ClientHello) (Session, *Snapshot, error) {
+func (goHello) Handshake(ctx context.Context, c net.Conn, offered *Offer) (Session, *Snapshot, error) {
+	hello := offered.Hello
 	o, possible := offerOf(hello)
 	if !possible {
 		return nil, nil, &Unbridgeable{Reason: "the hello offers nothing that is known here"}
