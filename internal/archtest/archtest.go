@@ -1,7 +1,7 @@
 // Package archtest holds the project to its import rule: imports point one way,
-// from the command down to the two packages that know nothing of ours.
+// from the command down to the packages that know nothing of ours.
 //
-//	bridge, detect  <-  layers, layers/*  <-  mitm/*  <-  mitm  <-  cmd/mitm
+//	bridge, detect, internal/expiring  <-  layers, layers/*  <-  mitm/*  <-  mitm  <-  cmd/mitm
 //
 // [Check] parses the files itself. A test that asks the go command instead is
 // served from the test cache when only an import changed, and hides the violation
