@@ -40,11 +40,11 @@ func TestAnEntryLivesAsLongAsItWasGiven(t *testing.T) {
 		c.Put("short", 1, time.Second)
 		c.Put("long", 2, time.Minute)
 
-		time.Sleep(time.Second - 1)
+		time.Sleep(time.Second - time.Nanosecond)
 		if v, ok := c.Get("short"); !ok || v != 1 {
 			t.Errorf("Get(short) = %d, %v within its time, want 1", v, ok)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if v, ok := c.Get("short"); ok || v != 0 {
 			t.Errorf("Get(short) = %d, %v at its end, want nothing", v, ok)
 		}
