@@ -28,7 +28,6 @@ var packages = map[string]string{
 	"nginx":                   "nginx-light",
 	"node":                    "nodejs",
 	"openssl":                 "openssl",
-	"python3":                 "python3-minimal",
 	"socat":                   "socat",
 	"squid":                   "squid-openssl",
 	"tcpdump":                 "tcpdump",

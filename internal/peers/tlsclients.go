@@ -38,7 +38,7 @@ func NodeTunnel(port int) Program {
 
 // PythonTunnel is Python's ssl module.
 func PythonTunnel(port int) Program {
-	return tunnel(port, "python3", "tunnel.py", pythonTunnel)
+	return tunnel(port, "/usr/bin/python3", "tunnel.py", pythonTunnel)
 }
 
 // JavaTunnel is Java's JSSE.
