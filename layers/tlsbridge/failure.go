@@ -50,7 +50,8 @@ func (r *relay) serverFailed(ctx context.Context, err error) error {
 		cannot *Unbridgeable
 	)
 	isHandshake := errors.As(err, &failed)
-	if why, ours := rescuable(err); ours && r.canRescue(ctx) {
+	if why, ours := r.rescuable(err); ours && r.canRescue(ctx) {
+		r.Memory.learn(r.lessonKey(), lesson{rescue: why})
 		return r.pass(ctx, "rescued: "+why)
 	}
 	switch {
@@ -74,7 +75,7 @@ func (r *relay) serverFailed(ctx context.Context, err error) error {
 
 // rescuable reports whether a server side failed for a reason that is ours, so that the
 // client's own hello may fare better, and names the reason.
-func rescuable(err error) (why string, ours bool) {
+func (r *relay) rescuable(err error) (why string, ours bool) {
 	var (
 		cannot *Unbridgeable
 		failed *HandshakeError
@@ -84,6 +85,9 @@ func rescuable(err error) (why string, ours bool) {
 		return cannot.Reason, true
 	case errors.As(err, &failed) && failed.ours():
 		return failed.Err.Error(), true
+	case errors.As(err, &failed) && failed.HasAlert && r.lesson.changes != 0:
+		// It speaks of a hello that the client has not sent.
+		return "no common parameters", true
 	}
 	return "", false
 }

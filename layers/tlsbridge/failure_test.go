@@ -285,7 +285,7 @@ func TestAHandshakerThatIgnoresItsContextIsInterrupted(t *testing.T) {
 				}
 				return nil, nil, then
 			})
-			l := newLab(t, bridge.Chain(Relay(Config{Minter: mirror{}, Hello: deaf})), addr, limits(bridge.Timeout))
+			l := newLab(t, bridge.Chain(Relay(Config{Minter: copying{}, Hello: deaf})), addr, limits(bridge.Timeout))
 			c := l.dial(t)
 			c.Write(helloOf(t, known()))
 			if got, err := io.ReadAll(c); len(got) != 0 || err != nil {
@@ -311,10 +311,10 @@ func TestAFaultOfOursIsAnInternalError(t *testing.T) {
 			Config{Minter: minterFunc(func() (*tls.Certificate, error) { panic("no key") })}, bridge.Panic,
 		},
 		"a handshake that panics": {
-			Config{Minter: mirror{}, Hello: handshakerFunc(func(net.Conn) (Session, *Snapshot, error) { panic("bad hello") })}, bridge.Panic,
+			Config{Minter: copying{}, Hello: handshakerFunc(func(net.Conn) (Session, *Snapshot, error) { panic("bad hello") })}, bridge.Panic,
 		},
 		"a handshake that panics between two reads": {
-			Config{Minter: mirror{}, Hello: handshakerFunc(func(c net.Conn) (Session, *Snapshot, error) {
+			Config{Minter: copying{}, Hello: handshakerFunc(func(c net.Conn) (Session, *Snapshot, error) {
 				c.Write([]byte("hello"))
 				c.Read(make([]byte, 1))
 				panic("bad answer")

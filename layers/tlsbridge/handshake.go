@@ -2,6 +2,7 @@ package tlsbridge
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -77,38 +78,125 @@ func shake[S Session](
 	ctx context.Context, side bridge.Side, s *bridge.Stream, limiter *Limiter, limit time.Duration,
 	f func(context.Context, net.Conn) (S, error),
 ) (*conn, S, *sniffer, error) {
-	hctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	turn := time.AfterFunc(limit, func() { cancel(errTurn) })
-	defer turn.Stop()
-	h := &handshake{limiter: limiter, done: hctx.Done(), turn: turn, limit: limit}
-	h.sniffer.messages = side == bridge.Server
-	t := &transport{s: s, handshake: h}
+	a := begin(ctx, side, s, limiter, limit, func(ctx context.Context, c net.Conn, _ asker) (S, error) { return f(ctx, c) })
+	_, err := a.wait(ctx)
+	if err != nil {
+		return nil, a.session, nil, err
+	}
+	return a.conn(), a.session, &a.h.sniffer, nil
+}
+
+// attempt is a handshake that is under way.
+type attempt[S Session] struct {
+	side    bridge.Side
+	t       *transport
+	h       *handshake
+	session S // when it is over
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	stop   func() bool
+	asked  chan *question
+	done   chan error
+	over   bool // wait has seen the end
+}
+
+// question is what a handshake needs to know before it can go on.
+type question struct {
+	*CertificateRequest
+	answer chan answer // has room for one
+}
+
+type answer struct {
+	certificate *tls.Certificate
+	err         error
+}
+
+// asker is how a handshake asks whoever waits for it.
+type asker func(*CertificateRequest) (*tls.Certificate, error)
+
+// begin starts a handshake on a goroutine of its own, which wait waits for. It is given
+// up when ctx ends.
+func begin[S Session](
+	ctx context.Context, side bridge.Side, s *bridge.Stream, limiter *Limiter, limit time.Duration,
+	f func(context.Context, net.Conn, asker) (S, error),
+) *attempt[S] {
+	a := &attempt[S]{side: side, asked: make(chan *question), done: make(chan error, 1)}
+	a.ctx, a.cancel = context.WithCancelCause(ctx)
+	turn := time.AfterFunc(limit, func() { a.cancel(errTurn) })
+	a.h = &handshake{limiter: limiter, done: a.ctx.Done(), turn: turn, limit: limit}
+	a.h.sniffer.messages = side == bridge.Server
+	a.t = &transport{s: s, handshake: a.h}
 
 	// A handshaker that does not look at its context is interrupted all the same.
-	stop := context.AfterFunc(hctx, func() { t.Close() })
-	var session S
-	done := make(chan error, 1)
-	go apart(done, func() (err error) {
-		if err = h.compute(); err == nil {
-			session, err = f(hctx, t)
+	a.stop = context.AfterFunc(a.ctx, func() { a.t.Close() })
+	go apart(a.done, func() (err error) {
+		if err = a.h.compute(); err == nil {
+			a.session, err = f(a.ctx, a.t, a.ask)
 		}
 		return err
 	})
-	err := <-done
-	h.rest()
-	if !stop() && err == nil {
-		err = context.Cause(hctx)
+	return a
+}
+
+// wait returns when the handshake is over, or asks something: then it waits for the
+// answer, and wait is to be called again. When ctx ends, the handshake is given up.
+func (a *attempt[S]) wait(ctx context.Context) (*question, error) {
+	var err error
+	select {
+	case q := <-a.asked:
+		return q, nil
+	case err = <-a.done:
+	case <-ctx.Done():
+		a.cancel(context.Cause(ctx))
+		err = <-a.done
 	}
+	a.over = true
+	a.h.rest()
+	a.h.turn.Stop()
+	if !a.stop() && err == nil {
+		err = context.Cause(a.ctx)
+	}
+	late := context.Cause(a.ctx) == errTurn
+	a.cancel(nil)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return nil, session, nil, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, session, nil, h.failed(side, t, err, context.Cause(hctx) == errTurn)
+		return nil, a.h.failed(a.side, a.t, err, late)
 	}
-	t.handshake = nil
-	return &conn{tls: session, t: t}, session, &h.sniffer, nil
+	a.t.handshake = nil
+	return nil, nil
 }
+
+// abandon gives up a handshake that waits for an answer. One that is over stays as it is.
+func (a *attempt[S]) abandon(why error) {
+	if !a.over {
+		a.cancel(why)
+		a.wait(a.ctx) // that it fails is the purpose
+	}
+}
+
+// ask hands a question to whoever waits, and waits for the answer. That is not the
+// peer's turn.
+func (a *attempt[S]) ask(r *CertificateRequest) (*tls.Certificate, error) {
+	a.h.pause()
+	q := &question{r, make(chan answer, 1)}
+	select {
+	case a.asked <- q:
+	case <-a.ctx.Done():
+		return nil, context.Cause(a.ctx)
+	}
+	select {
+	case told := <-q.answer:
+		return told.certificate, errors.Join(told.err, a.h.compute())
+	case <-a.ctx.Done():
+		return nil, context.Cause(a.ctx)
+	}
+}
+
+// conn is the side of a Bridge that the handshake has led to.
+func (a *attempt[S]) conn() *conn { return &conn{tls: a.session, t: a.t} }
 
 // contained runs f and turns a panic into an error: a crafted message must not take
 // more with it than its own flow.
@@ -140,6 +228,13 @@ func (h *handshake) rest() {
 		h.slot = false
 		h.limiter.release()
 	}
+}
+
+// pause lets a time pass that is not the peer's.
+func (h *handshake) pause() {
+	h.rest()
+	h.turn.Stop()
+	h.spoke = true // the next read begins a turn
 }
 
 func (h *handshake) read(t *transport, p []byte) (int, error) {

@@ -16,7 +16,7 @@ func TestWhoWaitsForAPeerHoldsNoSlot(t *testing.T) {
 	bridgetest.Baseline(t)
 	silent := serveTCP(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
 	addr, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}})
-	handler := bridge.Chain(Relay(Config{Minter: mirror{}, Limiter: NewLimiter(1)}))
+	handler := bridge.Chain(Relay(Config{Minter: copying{}, Limiter: NewLimiter(1)}))
 	stalled := newLab(t, handler, silent, bridge.Limits{})
 	var waiting []*net.TCPConn
 	for range 4 {
@@ -42,7 +42,7 @@ func TestWhoWaitsForASlotDoesSoInsideOfItsDeadline(t *testing.T) {
 		t.Fatal("no slot")
 	}
 	addr := serveTCP(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
-	l := newLab(t, bridge.Chain(Relay(Config{Minter: mirror{}, Limiter: limiter})), addr, bridge.Limits{Turn: 50 * time.Millisecond})
+	l := newLab(t, bridge.Chain(Relay(Config{Minter: copying{}, Limiter: limiter})), addr, bridge.Limits{Turn: 50 * time.Millisecond})
 	c := l.dial(t)
 	c.Write(helloOf(t, known()))
 	if got, err := io.ReadAll(c); len(got) != 0 || err != nil {

@@ -104,10 +104,10 @@ func signed(template *x509.Certificate, kind string, by *authority) *tls.Certifi
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: keys()[kind], Leaf: leaf}
 }
 
-// mirror is a Minter that copies what the client looks at, and mirrors invalidity.
-type mirror struct{}
+// copying is a Minter that copies what the client looks at, and mirrors invalidity.
+type copying struct{}
 
-func (mirror) Mint(_ context.Context, server *Snapshot, _ *detect.ClientHello) (*tls.Certificate, string, error) {
+func (copying) Mint(_ context.Context, server *Snapshot, _ *detect.ClientHello) (*tls.Certificate, string, error) {
 	leaf := server.Chain[0]
 	template := &x509.Certificate{
 		SerialNumber: leaf.SerialNumber, RawSubject: leaf.RawSubject, DNSNames: leaf.DNSNames, NotBefore: leaf.NotBefore,
@@ -259,7 +259,7 @@ func echoTLS(t testing.TB, config *tls.Config) (bridge.Addr, <-chan seen) {
 }
 
 // relayed is a chain of one bridged TLS.
-func relayed() bridge.Handler { return bridge.Chain(Relay(Config{Minter: mirror{}})) }
+func relayed() bridge.Handler { return bridge.Chain(Relay(Config{Minter: copying{}})) }
 
 func clientConfig() *tls.Config {
 	return &tls.Config{ServerName: serverName, RootCAs: mitmCA().pool()}

@@ -1,9 +1,45 @@
 package tlsbridge
 
-// Memory keeps what handshakes with servers taught, so that the next flow of the same
-// client with the same server begins where the last one arrived. It is safe for
-// concurrent use.
-type Memory struct{}
+import (
+	"time"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/internal/expiring"
+)
+
+// Memory keeps what handshakes with servers taught, so that the next flow of a client
+// like this with the same server begins where the last one arrived: with the hello that
+// worked, or with the rescue that it came to. It forgets after ten minutes, and holds
+// 10,000 entries at most. It is safe for concurrent use, and shared by all layers that
+// are to learn from each other.
+type Memory struct {
+	lessons *expiring.Cache[lessonKey, lesson]
+}
+
+const (
+	lessonsKept  = 10_000
+	lessonsWhile = 10 * time.Minute
+)
 
 // NewMemory returns an empty Memory.
-func NewMemory() *Memory { return &Memory{} }
+func NewMemory() *Memory { return &Memory{expiring.New[lessonKey, lesson](lessonsKept)} }
+
+// lessonKey is a server as it shows itself to one kind of client.
+type lessonKey struct {
+	target bridge.Addr
+	name   string // server_name
+	ja4    string
+}
+
+// lesson is what is known of a server before it is asked.
+type lesson struct {
+	changes Changes // to the hello
+	rescue  string  // why the flow goes through raw; "": it does not
+}
+
+func (m *Memory) recall(k lessonKey) lesson {
+	l, _ := m.lessons.Get(k)
+	return l
+}
+
+func (m *Memory) learn(k lessonKey, l lesson) { m.lessons.Put(k, l, lessonsWhile) }

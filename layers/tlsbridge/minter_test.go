@@ -14,7 +14,7 @@ import (
 
 // asked is a Minter that keeps what it was asked for.
 type asked struct {
-	mirror
+	copying
 	server chan *Snapshot
 	hello  chan *detect.ClientHello
 }
@@ -22,7 +22,7 @@ type asked struct {
 func (a asked) Mint(ctx context.Context, server *Snapshot, hello *detect.ClientHello) (*tls.Certificate, string, error) {
 	a.server <- server
 	a.hello <- hello
-	return a.mirror.Mint(ctx, server, hello)
+	return a.copying.Mint(ctx, server, hello)
 }
 
 func TestTheMinterIsToldWhatTheServerShowed(t *testing.T) {

@@ -1,14 +1,12 @@
 package tlsbridge
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -83,16 +81,6 @@ type Config struct {
 	KeyLog io.Writer
 }
 
-// MutualTLS says what becomes of a flow whose server asks for a client certificate. The
-// client's key is its own: nobody else can sign with it.
-type MutualTLS uint8
-
-const (
-	MutualRescue MutualTLS = iota // its hello goes through raw
-	MutualAsk                     // the client is asked: without a certificate it stays inspected, with one it ends, and the next is rescued
-	MutualNone                    // the server is answered that there is none
-)
-
 // Info is the Detail of the frames of this package. What did not come about is zero.
 type Info struct {
 	Client, Server Leg
@@ -123,6 +111,9 @@ func Relay(c Config) bridge.Layer {
 	if c.Limiter == nil {
 		c.Limiter = NewLimiter(0)
 	}
+	if c.Memory == nil {
+		c.Memory = NewMemory()
+	}
 	return bridge.Layer{Name: "tls", Handle: c.handle}
 }
 
@@ -136,6 +127,7 @@ func (c Config) handle(ctx context.Context, b *bridge.Bridge, next bridge.Handle
 		return r.unseen(ctx, "SSLv2 hello", nil)
 	}
 	r.frame.SNI = r.hello.ServerName
+	r.info.ClientJA3, r.info.ClientJA4 = r.hello.JA3(), r.hello.JA4()
 	if err := r.destine(ctx); err != nil {
 		return err
 	}
@@ -162,6 +154,8 @@ type relay struct {
 	hello *detect.ClientHello
 	frame bridge.Frame
 	info  Info
+
+	lesson lesson // what is known of the server
 }
 
 func (r *relay) action() Action {
@@ -188,58 +182,66 @@ func (r *relay) destine(ctx context.Context) error {
 // bridge takes both sides through their handshakes and puts the decrypted streams in
 // their place. When that can't be done, the flow has been seen to otherwise.
 func (r *relay) bridge(ctx context.Context) (bridged bool, err error) {
-	var (
-		server *conn
-		shown  *Snapshot
-		leaf   *tls.Certificate
-	)
-	err = r.b.While(ctx, bridge.Client, func(ctx context.Context) (err error) {
-		if err = r.b.Dial(ctx); err != nil {
-			return err
-		}
-		if server, shown, err = r.connect(ctx, r.b.Server); err != nil {
-			return err
-		}
-		leaf, err = r.mint(ctx, shown)
-		return err
-	})
+	r.lesson = r.Memory.recall(r.lessonKey())
+	if why := r.lesson.rescue; why != "" && r.b.Limits().Fail != bridge.FailClosed {
+		return false, r.pass(ctx, "rescued: "+why+", as before")
+	}
+	server, err := r.reach(ctx)
 	if err != nil {
 		return false, r.serverFailed(ctx, err)
 	}
-	client, leg, err := serve(ctx, r.b, r.Limiter, pinned(shown, leaf))
+	client, err := r.answerClient(ctx, server)
 	if err != nil {
 		return false, r.clientFailed(err)
 	}
-	r.info.Client = leg
-	r.frame.ALPN, r.frame.Decrypted = shown.ALPN, true
+	r.frame.ALPN, r.frame.Decrypted = server.shown.ALPN, true
 	r.b.Replace(bridge.Client, client, nil)
-	r.b.Replace(bridge.Server, server, r.redo(shown.Chain[0].Raw))
+	r.b.Replace(bridge.Server, server.conn(), r.redo(server.shown.Chain[0].Raw))
 	r.push("")
 	return true, nil
 }
 
-// connect shakes hands with the server over s.
-func (r *relay) connect(ctx context.Context, s *bridge.Stream) (*conn, *Snapshot, error) {
-	var shown *Snapshot
-	c, _, seen, err := shake(ctx, bridge.Server, s, r.Limiter, r.b.Limits().Turn,
-		func(ctx context.Context, under net.Conn) (session Session, err error) {
-			session, shown, err = r.Hello.Handshake(ctx, under, &Offer{Hello: r.hello})
-			return session, err
-		})
+// reach takes the server's side through its handshake: to its end, or to where the server
+// asks for what only the client has. Then it makes the client's certificate.
+func (r *relay) reach(ctx context.Context) (server *serverSide, err error) {
+	err = r.b.While(ctx, bridge.Client, func(while context.Context) (err error) {
+		if err = r.b.Dial(while); err != nil {
+			return err
+		}
+		if server, err = r.climb(ctx, while); err != nil {
+			return err
+		}
+		return r.mint(while, server)
+	})
+	if err != nil && server != nil {
+		server.abandon(err)
+	}
+	return server, err
+}
+
+// answerClient takes the client's side through its handshake, pinned to the server's; and
+// what is left of that to its end, if the server waits for the client.
+func (r *relay) answerClient(ctx context.Context, server *serverSide) (*conn, error) {
+	config, limit := pinned(server.shown, server.leaf), r.b.Limits().Turn
+	if server.question != nil {
+		server.question.askAs(config)
+		limit = max(limit, askPatience)
+	}
+	client, leg, err := serve(ctx, r.b, r.Limiter, limit, config)
 	if err != nil {
-		return nil, nil, err
+		server.abandon(err)
+		return nil, err
 	}
-	if len(shown.Chain) == 0 {
-		return nil, nil, &Unbridgeable{Reason: "the server shows no certificate"}
+	r.info.Client = leg
+	if server.question == nil {
+		return client, nil
 	}
-	shown.Name = r.name()
-	if shown.Group == 0 {
-		shown.Group = tls.CurveID(seen.group)
-	}
-	if !canCheck(r.hello, shown) {
-		return nil, nil, &Unbridgeable{Reason: "the client does not know the server's signature algorithm"}
-	}
-	return c, shown, nil
+	return client, r.passAnswer(ctx, server, client)
+}
+
+// lessonKey is what is remembered of the server by.
+func (r *relay) lessonKey() lessonKey {
+	return lessonKey{r.b.Flow().Target(), r.hello.ServerName, r.info.ClientJA4}
 }
 
 // name is whom the server's certificate is verified for. Certificates have no final dot.
@@ -251,40 +253,22 @@ func (r *relay) name() string {
 }
 
 // mint makes the client's certificate, within the time of a turn: the client waits.
-func (r *relay) mint(ctx context.Context, shown *Snapshot) (*tls.Certificate, error) {
+func (r *relay) mint(ctx context.Context, server *serverSide) error {
 	ctx, cancel := context.WithTimeout(ctx, r.b.Limits().Turn)
 	defer cancel()
-	r.info.Server = shown.Leg
+	shown := server.shown
+	r.info.Server, r.info.Rung = shown.Leg, shown.Rung
+	r.info.ServerJA3, r.info.ServerJA4 = fingerprints(shown.Sent)
 	r.info.ServerLeaf = sha256.Sum256(shown.Chain[0].Raw)
-	var leaf *tls.Certificate
 	err := contained(func() (err error) {
-		leaf, r.info.Verdict, err = r.Minter.Mint(ctx, shown, r.hello)
+		server.leaf, r.info.Verdict, err = r.Minter.Mint(ctx, shown, r.hello)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mint certificate: %w", err)
+		return fmt.Errorf("mint certificate: %w", err)
 	}
-	r.info.MintedLeaf = sha256.Sum256(leaf.Certificate[0])
-	return leaf, nil
-}
-
-// redo shakes hands with the server again, for Redial: with the same hello, and only if
-// it shows the same certificate.
-func (r *relay) redo(leaf []byte) func(context.Context, net.Conn) (net.Conn, error) {
-	return func(ctx context.Context, c net.Conn) (net.Conn, error) {
-		s, ok := c.(*bridge.Stream)
-		if !ok {
-			s = bridge.NewStream(c)
-		}
-		again, shown, err := r.connect(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		if !bytes.Equal(shown.Chain[0].Raw, leaf) {
-			return nil, errors.New("the server shows another certificate now")
-		}
-		return again, nil
-	}
+	r.info.MintedLeaf = sha256.Sum256(server.leaf.Certificate[0])
+	return nil
 }
 
 // push shows what the layer learnt.

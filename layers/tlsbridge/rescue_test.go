@@ -71,7 +71,7 @@ func TestARescuedFlowDoesNotReachTheNextLayer(t *testing.T) {
 		t.Error("the next layer was called")
 		return nil
 	}}
-	l := newLab(t, bridge.Chain(Relay(Config{Minter: mirror{}}), next), addr, bridge.Limits{})
+	l := newLab(t, bridge.Chain(Relay(Config{Minter: copying{}}), next), addr, bridge.Limits{})
 	config := direct()
 	config.Certificates = []tls.Certificate{*certificate("RSA")}
 	raw := l.dial(t)
@@ -156,7 +156,7 @@ func TestWhatCannotBeInspectedGoesThroughRaw(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bridgetest.Baseline(t)
 			policy := func(*bridge.Flow, *detect.ClientHello) Action { return c.policy }
-			handler := bridge.Chain(Relay(Config{Minter: mirror{}, Policy: policy}))
+			handler := bridge.Chain(Relay(Config{Minter: copying{}, Policy: policy}))
 			addr := serveTCP(t, func(conn *net.TCPConn) { io.Copy(conn, conn) })
 			l := newLab(t, handler, addr, bridge.Limits{})
 			sent := append(bytes.Clone(c.hello), "and what follows"...)

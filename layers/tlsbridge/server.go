@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -52,7 +51,8 @@ type ServerHandshaker interface {
 
 // Offer is what a server is offered in a client's name.
 type Offer struct {
-	Hello *detect.ClientHello // the client's
+	Hello   *detect.ClientHello // the client's
+	Changes Changes             // what has to be different from it
 
 	// Certificate is asked when the server wants a client certificate, once what the
 	// server has chosen is known; it may take as long as a person needs. A nil
@@ -97,29 +97,60 @@ func GoHello() ServerHandshaker { return goHello{} }
 
 type goHello struct{}
 
-// errClientCertificate is what the server is told who asks for one: nothing, since the
-// handshake ends. In TLS 1.3 an empty answer would seem to succeed, and the refusal
-// would come only with the first read.
-var errClientCertificate = errors.New("the server asks for a client certificate")
-
 func (goHello) Handshake(ctx context.Context, c net.Conn, offered *Offer) (Session, *Snapshot, error) {
 	hello := offered.Hello
 	o, possible := offerOf(hello)
 	if !possible {
 		return nil, nil, &Unbridgeable{Reason: "the hello offers nothing that is known here"}
 	}
-	u := utls.UClient(c, o.config(hello), utls.HelloGolang)
+	var soFar utls.ConnectionState
+	config := o.config(hello)
+	config.KeyLogWriter = offered.KeyLog
+	config.VerifyConnection = func(state utls.ConnectionState) error {
+		soFar = state
+		return nil
+	}
+	config.GetClientCertificate = func(wanted *utls.CertificateRequestInfo) (*utls.Certificate, error) {
+		if offered.Certificate == nil {
+			return nil, &Unbridgeable{Reason: clientCertificate, Err: errClientCertificate}
+		}
+		o.less = false // what the server says from here on is about the certificate
+		ours, err := offered.Certificate(&CertificateRequest{goSnapshot(soFar), wanted.AcceptableCAs, schemes(wanted)})
+		return forUTLS(ours), err
+	}
+	u := utls.UClient(c, config, utls.HelloGolang)
 	if err := u.HandshakeContext(ctx); err != nil {
 		return nil, nil, o.failed(err)
 	}
-	state := u.ConnectionState()
+	shown := goSnapshot(u.ConnectionState())
 	// The hello and its keys, 8 KB of them for a hybrid share, would stay for the life of the flow.
 	u.HandshakeState = utls.PubClientHandshakeState{}
-	return u, &Snapshot{
+	return u, shown, nil
+}
+
+func goSnapshot(state utls.ConnectionState) *Snapshot {
+	return &Snapshot{
 		Leg:        Leg{Version: state.Version, CipherSuite: state.CipherSuite, ALPN: state.NegotiatedProtocol},
 		Chain:      state.PeerCertificates,
 		OCSPStaple: state.OCSPResponse,
-	}, nil
+		Rung:       "go",
+	}
+}
+
+func schemes(wanted *utls.CertificateRequestInfo) []tls.SignatureScheme {
+	all := make([]tls.SignatureScheme, len(wanted.SignatureSchemes))
+	for i, s := range wanted.SignatureSchemes {
+		all[i] = tls.SignatureScheme(s)
+	}
+	return all
+}
+
+// forUTLS is a certificate in the type of utls, in which an empty one means none.
+func forUTLS(c *tls.Certificate) *utls.Certificate {
+	if c == nil {
+		return &utls.Certificate{}
+	}
+	return &utls.Certificate{Certificate: c.Certificate, PrivateKey: c.PrivateKey, Leaf: c.Leaf}
 }
 
 // config makes the offer. utls changes its Config: there is one for each handshake.
@@ -134,17 +165,11 @@ func (o offer) config(hello *detect.ClientHello) *utls.Config {
 		InsecureSkipVerify:     true, // a Minter judges the chain, and mirrors what is wrong with it
 		SessionTicketsDisabled: true,
 		Renegotiation:          utls.RenegotiateNever,
-		GetClientCertificate: func(*utls.CertificateRequestInfo) (*utls.Certificate, error) {
-			return nil, errClientCertificate
-		},
 	}
 }
 
 // failed tells apart what the client's own hello would have changed.
 func (o offer) failed(err error) error {
-	if errors.Is(err, errClientCertificate) {
-		return &Unbridgeable{Reason: "client certificate", Err: err}
-	}
 	switch a, _ := alertOf(err); a {
 	case handshakeFailure, protocolVersion, insufficient:
 		if o.less {

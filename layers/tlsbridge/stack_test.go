@@ -128,7 +128,7 @@ func TestTLSInsideOfTLS(t *testing.T) {
 			s.CloseWrite()
 		}
 	})
-	relay := Relay(Config{Minter: mirror{}})
+	relay := Relay(Config{Minter: copying{}})
 	for name, c := range map[string]struct {
 		handler bridge.Handler
 		hop     bridge.Addr
@@ -162,14 +162,14 @@ func TestTLSInsideOfTLS(t *testing.T) {
 }
 
 func passing() bridge.Layer {
-	return Relay(Config{Minter: mirror{}, Policy: func(*bridge.Flow, *detect.ClientHello) Action { return Pass }})
+	return Relay(Config{Minter: copying{}, Policy: func(*bridge.Flow, *detect.ClientHello) Action { return Pass }})
 }
 
 func TestTheHelloNamesTheHopWhereNobodyElseDoes(t *testing.T) {
 	addr, saw := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}})
 	var hops []bridge.Addr
 	p := &bridge.Proxy{
-		Handler: bridge.Chain(Relay(Config{Minter: mirror{}, Port: 8443})),
+		Handler: bridge.Chain(Relay(Config{Minter: copying{}, Port: 8443})),
 		Dial: func(ctx context.Context, hop bridge.Addr, _ *bridge.Flow) (net.Conn, error) {
 			hops = append(hops, hop)
 			return (&net.Dialer{}).DialContext(ctx, "tcp", addr.String())
@@ -198,8 +198,8 @@ func TestAHelloIsRefused(t *testing.T) {
 		alert  Alert
 		reason bridge.Reason
 	}{
-		"without a name and a hop":         {Relay(Config{Minter: mirror{}}), nameless, unrecognizedName, bridge.Unreachable},
-		"by the policy":                    {Relay(Config{Minter: mirror{}, Policy: block}), clientConfig(), accessDenied, bridge.Block},
+		"without a name and a hop":         {Relay(Config{Minter: copying{}}), nameless, unrecognizedName, bridge.Unreachable},
+		"by the policy":                    {Relay(Config{Minter: copying{}, Policy: block}), clientConfig(), accessDenied, bridge.Block},
 		"for want of a certificate":        {own(), &tls.Config{ServerName: "nobody.test"}, internalError, bridge.Internal},
 		"for a protocol that is not ours":  {own(), withALPN("h2"), 120, bridge.TLSClient},
 		"for a version that is not served": {own(), withVersion(tls.VersionTLS11), protocolVersion, bridge.TLSClient},
@@ -274,7 +274,7 @@ func TestRedialShakesHandsAgainAndWantsTheSameLeaf(t *testing.T) {
 				}
 				return next(ctx, b)
 			}}
-			l := newLab(t, bridge.Chain(Relay(Config{Minter: mirror{}}), redial), addr, bridge.Limits{})
+			l := newLab(t, bridge.Chain(Relay(Config{Minter: copying{}}), redial), addr, bridge.Limits{})
 			client := sealed(t, l.dial(t), clientConfig())
 			if c.want == "" {
 				roundtrip(t, client)

@@ -57,7 +57,7 @@ func (c TerminateConfig) terminate(ctx context.Context, b *bridge.Bridge) error 
 		b.Write(ctx, bridge.Client, appendAlert(nil, hello, internalError))
 		return fmt.Errorf("certificate: %w", err)
 	}
-	client, leg, err := serve(ctx, b, c.Limiter, &tls.Config{
+	client, leg, err := serve(ctx, b, c.Limiter, b.Limits().Turn, &tls.Config{
 		Certificates:           []tls.Certificate{*leaf},
 		NextProtos:             c.ALPN,
 		SessionTicketsDisabled: true,
