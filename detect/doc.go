@@ -31,6 +31,11 @@
 // when no continuation can make it valid. With an error the message is the zero value and the length 0. Parsers keep
 // no slice of the buffer, do not change it, do no I/O, and allocate by what arrived, never by what a length field claims.
 //
+// # Fingerprints
+//
+// [ClientHello.JA3] and [ClientHello.JA4] name the program that sends a hello, for logs and policies. Anybody can send
+// the hello of another program, so they are no credentials.
+//
 // # What it does not do
 //
 // There is no clock here: silence, timeouts and reading are the caller's. There is no guessing: where a protocol has a

@@ -18,6 +18,7 @@ const (
 const (
 	extServerName          = 0
 	extSupportedGroups     = 10
+	extECPointFormats      = 11
 	extSignatureAlgorithms = 13
 	extALPN                = 16
 	extSessionTicket       = 35

@@ -45,8 +45,17 @@ func detectFile(s streams, args []string) error {
 		fmt.Fprintln(s.out, "unknown")
 		return &exit{code: exitFailed}
 	}
-	fmt.Fprintln(s.out, describe(v.Info))
+	fmt.Fprintln(s.out, describe(v.Info)+fingerprints(data))
 	return nil
+}
+
+// fingerprints writes those of a ClientHello, and nothing of any other bytes.
+func fingerprints(data []byte) string {
+	hello, _, err := detect.ParseClientHello(data)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" ja3=%q ja4=%q", hello.JA3(), hello.JA4())
 }
 
 // describe writes what a detector found: the protocol, and name=value pairs of what

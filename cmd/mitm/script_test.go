@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -14,19 +15,25 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs each file of testdata/script: arguments, output, exit code. The
-// variable USED is an address that is listened on, FREE one that is not.
+// variable USED is an address that is listened on, HELLOS where the hellos of real
+// clients are.
 func TestScripts(t *testing.T) {
 	used, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { used.Close() }) // the scripts run in parallel, after this function
+	hellos, err := filepath.Abs("../../testdata/hellos")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("USED", used.Addr().String())
+			env.Setenv("HELLOS", hellos)
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/config")
 			return nil
