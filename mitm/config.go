@@ -70,6 +70,10 @@ type Config struct {
 	// system's.
 	Roots *x509.CertPool
 
+	// ClientCertificates are shown to servers that ask for one: the first that is for
+	// the server's name.
+	ClientCertificates []ClientCertificate
+
 	// Limits bounds flows. Its Turn also bounds a turn of a TLS handshake.
 	Limits bridge.Limits
 
