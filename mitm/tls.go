@@ -3,17 +3,14 @@ package mitm
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
-	"github.com/bridgeio/bridgeio/mitm/ca"
 )
 
 // tlsPort is the port that is dialled for a server name that nobody gave a port for.
@@ -48,20 +45,6 @@ func (s *Server) tls() bridge.Layer {
 		}
 		return bridged.Handle(ctx, b, next)
 	}}
-}
-
-// Minter makes the certificates that clients are shown in the place of the servers'. What
-// does not verify gets a leaf that does not verify either. It is a tlsbridge.Minter.
-type Minter struct {
-	Authority *ca.Authority
-	Roots     *x509.CertPool // what servers are verified against; nil means the system's
-}
-
-// Mint implements tlsbridge.Minter.
-func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, _ *detect.ClientHello) (*tls.Certificate, string, error) {
-	verdict := ca.Classify(server.Chain, m.Roots, server.Name, time.Now())
-	leaf, err := m.Authority.Mint(ctx, server.Chain[0], verdict)
-	return leaf, verdict.String(), err
 }
 
 // ownCertificate is the one of TLS that is addressed to us: for the name that the client
