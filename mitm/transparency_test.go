@@ -64,7 +64,7 @@ func passThrough(client, server []byte) (toClient, toServer []byte, path string,
 	s := &Server{}
 	sourceMay := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
 	pass := tlsbridge.Relay(tlsbridge.Config{
-		Policy: func(*bridge.Flow, *detect.ClientHello) tlsbridge.Action { return tlsbridge.Pass },
+		Policy: func(*bridge.Flow, *detect.ClientHello) (tlsbridge.Action, string) { return tlsbridge.Pass, "" },
 	})
 	c, accepted := bridgetest.Pipe(1 << 20)
 	dialled, u := bridgetest.Pipe(1 << 20)

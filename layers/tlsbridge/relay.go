@@ -38,9 +38,10 @@ type Config struct {
 	// Hello shakes hands with servers; nil means GoHello().
 	Hello ServerHandshaker
 
-	// Policy says what to do with a flow; nil means to inspect all of them. It is
-	// called on the flow's goroutine, before anything is dialled.
-	Policy func(*bridge.Flow, *detect.ClientHello) Action
+	// Policy says what to do with a flow, and by which rule, a word for its record; nil
+	// means to inspect all of them. It is called on the flow's goroutine, before
+	// anything is dialled.
+	Policy func(*bridge.Flow, *detect.ClientHello) (action Action, rule string)
 
 	// Port is the one to dial when nothing but the hello says where to; zero means 443.
 	Port uint16
@@ -94,6 +95,7 @@ type Info struct {
 	ServerLeaf     [sha256.Size]byte // of the certificate that the server showed
 	MintedLeaf     [sha256.Size]byte // of the one that the client was shown
 	Verdict        string            // the Minter's
+	Rule           string            // the Policy's; "": it has not said
 }
 
 // Relay returns the layer that bridges TLS: the client's hello is held back until the
@@ -133,7 +135,7 @@ func (c Config) handle(ctx context.Context, b *bridge.Bridge, next bridge.Handle
 	}
 	switch action := r.action(); {
 	case action == Pass:
-		return r.pass(ctx, "")
+		return r.pass(ctx, r.info.Rule)
 	case action == Block:
 		err := bridge.Fails(bridge.Block, bridge.ByMITM, errors.New("the policy blocks this hello"))
 		return r.refuse(ctx, accessDenied, err)
@@ -162,7 +164,9 @@ func (r *relay) action() Action {
 	if r.Policy == nil {
 		return Inspect
 	}
-	return r.Policy(r.b.Flow(), r.hello)
+	action, rule := r.Policy(r.b.Flow(), r.hello)
+	r.info.Rule = rule
+	return action
 }
 
 // destine sets the hop when the hello is all that names one.

@@ -155,7 +155,7 @@ func TestWhatCannotBeInspectedGoesThroughRaw(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bridgetest.Baseline(t)
-			policy := func(*bridge.Flow, *detect.ClientHello) Action { return c.policy }
+			policy := func(*bridge.Flow, *detect.ClientHello) (Action, string) { return c.policy, "" }
 			handler := bridge.Chain(Relay(Config{Minter: copying{}, Policy: policy}))
 			addr := serveTCP(t, func(conn *net.TCPConn) { io.Copy(conn, conn) })
 			l := newLab(t, handler, addr, bridge.Limits{})

@@ -162,7 +162,7 @@ func TestTLSInsideOfTLS(t *testing.T) {
 }
 
 func passing() bridge.Layer {
-	return Relay(Config{Minter: copying{}, Policy: func(*bridge.Flow, *detect.ClientHello) Action { return Pass }})
+	return Relay(Config{Minter: copying{}, Policy: func(*bridge.Flow, *detect.ClientHello) (Action, string) { return Pass, "" }})
 }
 
 func TestTheHelloNamesTheHopWhereNobodyElseDoes(t *testing.T) {
@@ -191,7 +191,7 @@ func TestTheHelloNamesTheHopWhereNobodyElseDoes(t *testing.T) {
 func TestAHelloIsRefused(t *testing.T) {
 	nameless := clientConfig()
 	nameless.ServerName, nameless.InsecureSkipVerify = "", true
-	block := func(*bridge.Flow, *detect.ClientHello) Action { return Block }
+	block := func(*bridge.Flow, *detect.ClientHello) (Action, string) { return Block, "a rule" }
 	for name, c := range map[string]struct {
 		layer  bridge.Layer
 		config *tls.Config
