@@ -1,9 +1,11 @@
 package mitm
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -11,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 	"github.com/bridgeio/bridgeio/mitm/ca"
 )
 
@@ -70,9 +73,22 @@ type Config struct {
 	// system's.
 	Roots *x509.CertPool
 
+	// Fingerprint says which hello servers are sent.
+	Fingerprint Fingerprint
+
 	// ClientCertificates are shown to servers that ask for one: the first that is for
-	// the server's name.
+	// the server's name. MutualTLS says what becomes of flows for which there is none.
 	ClientCertificates []ClientCertificate
+	MutualTLS          tlsbridge.MutualTLS
+
+	// ECH says what becomes of hellos with an Encrypted Client Hello; those that were
+	// made for one of ECHKeys are decrypted in any case.
+	ECH     ECH
+	ECHKeys []tls.EncryptedClientHelloKey
+
+	// KeyLog gets the secrets of both sides of TLS (RFC 9850), a line with each Write;
+	// nil: nobody does.
+	KeyLog io.Writer
 
 	// Limits bounds flows. Its Turn also bounds a turn of a TLS handshake.
 	Limits bridge.Limits

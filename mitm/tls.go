@@ -20,11 +20,7 @@ const tlsPort = 443
 // addressed to us, and what is inside is asked again, or to the server that it names.
 func (s *Server) tls() bridge.Layer {
 	limiter := tlsbridge.NewLimiter(0)
-	bridged := tlsbridge.Relay(tlsbridge.Config{
-		Minter:  &Minter{Authority: s.authority, Roots: s.config.Roots},
-		Port:    tlsPort,
-		Limiter: limiter,
-	})
+	bridged := tlsbridge.Relay(s.mirror(limiter))
 	ours := tlsbridge.Terminate(tlsbridge.TerminateConfig{
 		Certificate: s.ownCertificate,
 		ALPN:        []string{"http/1.1"},

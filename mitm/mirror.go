@@ -1,0 +1,58 @@
+package mitm
+
+import (
+	"crypto/tls"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/detect"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
+)
+
+// Fingerprint says which hello servers are sent.
+type Fingerprint uint8
+
+const (
+	FingerprintMirror Fingerprint = iota // the client's own
+	FingerprintGo                        // Go's, cut down to what the client offers
+)
+
+// ECH says what becomes of hellos with an encrypted_client_hello (RFC 9849), be it real
+// or GREASE: nobody but the server can tell.
+type ECH uint8
+
+const (
+	// ECHReject mirrors the hello with one that nobody can decrypt. The server answers
+	// for its public name, so that a real client is told to come back without, unless
+	// it was made for one of the Config's ECHKeys: then it is decrypted, and the server
+	// is sent what was in it.
+	ECHReject ECH = iota
+	ECHPass       // they go through undecrypted
+)
+
+// mirror is how TLS between a client and a server is bridged.
+func (s *Server) mirror(limiter *tlsbridge.Limiter) tlsbridge.Config {
+	c := tlsbridge.Config{
+		Minter:    &Minter{Authority: s.authority, Roots: s.config.Roots},
+		Policy:    s.policy,
+		Port:      tlsPort,
+		Limiter:   limiter,
+		MutualTLS: s.config.MutualTLS,
+		ClientCertificate: func(server *tlsbridge.Snapshot) *tls.Certificate {
+			return s.config.clientCertificate(server.Name)
+		},
+		ECHKeys: s.config.ECHKeys,
+		KeyLog:  s.config.KeyLog,
+	}
+	if s.config.Fingerprint == FingerprintGo {
+		c.Hello = tlsbridge.GoHello()
+	}
+	return c
+}
+
+// policy says which hellos pass undecrypted, and by which option.
+func (s *Server) policy(f *bridge.Flow, hello *detect.ClientHello) (tlsbridge.Action, string) {
+	if s.config.ECH == ECHPass && hello.HasECH {
+		return tlsbridge.Pass, "ech"
+	}
+	return tlsbridge.Inspect, ""
+}
