@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/bridgeio/bridgeio/bridge"
-	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 	"github.com/bridgeio/bridgeio/mitm/ca"
 )
 
@@ -79,7 +78,7 @@ type Config struct {
 	// ClientCertificates are shown to servers that ask for one: the first that is for
 	// the server's name. MutualTLS says what becomes of flows for which there is none.
 	ClientCertificates []ClientCertificate
-	MutualTLS          tlsbridge.MutualTLS
+	MutualTLS          MutualTLS
 
 	// ECH says what becomes of hellos with an Encrypted Client Hello; those that were
 	// made for one of ECHKeys are decrypted in any case.

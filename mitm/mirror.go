@@ -16,6 +16,17 @@ const (
 	FingerprintGo                        // Go's, cut down to what the client offers
 )
 
+// MutualTLS says what becomes of flows whose servers ask for a client certificate that
+// the operator has not got.
+type MutualTLS = tlsbridge.MutualTLS
+
+// The ways to treat them.
+const (
+	MutualRescue = tlsbridge.MutualRescue // they go through undecrypted
+	MutualAsk    = tlsbridge.MutualAsk    // the client is asked: one that has none stays inspected
+	MutualNone   = tlsbridge.MutualNone   // the server is told that there is none
+)
+
 // ECH says what becomes of hellos with an encrypted_client_hello (RFC 9849), be it real
 // or GREASE: nobody but the server can tell.
 type ECH uint8

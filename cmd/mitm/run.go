@@ -31,6 +31,7 @@ type runOptions struct {
 	noSystemRoots bool
 	capture       string
 	flowlog       string
+	tls           tlsOptions
 	logFormat     string
 	logLevel      string
 }
@@ -48,6 +49,7 @@ func newRun(s streams, use string) *cobra.Command {
 	f.SortFlags = false
 	bridgeOptions(f, &o.config)
 	limitOptions(f, &o.config.Limits)
+	o.tls.define(f, &o.config)
 	f.StringArrayVar(&o.auth, "auth", nil, "ask for this name and password, `USER:PASS`; also env:NAME, file:PATH (repeatable)")
 	f.StringVar(&o.cacert, "cacert", "", "the CA as load:FILE, a PEM file with certificate and key (default: made on first use)")
 	f.StringVarP(&o.export, "export", "x", "", "write the CA certificate to `FILE`: DER for .cer and .der, else PEM")
@@ -69,6 +71,9 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 	}
 	o.config.Log = log
 	if o.config.Auth, err = credentials(o.auth); err != nil {
+		return err
+	}
+	if o.config.ClientCertificates, err = clientCertificates(o.tls.clientCerts); err != nil {
 		return err
 	}
 	authority, err := openAuthority(o.cacert)
@@ -231,6 +236,13 @@ func (o *runOptions) openOutputs(s streams, log *slog.Logger) (_ func() error, e
 	}()
 	if o.capture == "-" && o.flowlog == "-" {
 		return nil, usage("-w - and -f -: only one of them can have stdout")
+	}
+	if keys, err := o.tls.openKeyLog(); err != nil {
+		return nil, err
+	} else if keys != nil {
+		closers = append(closers, keys.Close)
+		o.config.KeyLog = keys
+		log.Warn("the secrets of all TLS connections are written", "file", keys.Name())
 	}
 	observers := []*bridge.Observer{o.config.Observer}
 	if o.capture != "" {

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bridgeio/bridgeio/mitm"
+)
+
+// tlsOptions are the flags that say how TLS is bridged, as far as they are not fields of
+// a mitm.Config.
+type tlsOptions struct {
+	clientCerts []string // may hold passwords
+	keylog      string
+}
+
+func (o *tlsOptions) define(f *pflag.FlagSet, c *mitm.Config) {
+	add(f, "fingerprint", "mirror|go", "the hello that servers are sent: the client's own, or Go's (default mirror)",
+		oneOf(&c.Fingerprint, map[string]mitm.Fingerprint{"mirror": mitm.FingerprintMirror, "go": mitm.FingerprintGo}, "mirror or go"))
+	f.StringArrayVar(&o.clientCerts, "clientcert", nil, "the client certificate for servers with these names, `NAMES:FILE[:PASS]` (repeatable)")
+	add(f, "mtls", "rescue|ask|none", "for a server that asks for another one: pass the flow on, ask the client, or say that there is none (default rescue)",
+		oneOf(&c.MutualTLS, map[string]mitm.MutualTLS{"rescue": mitm.MutualRescue, "ask": mitm.MutualAsk, "none": mitm.MutualNone}, "rescue, ask or none"))
+	f.StringVar(&o.keylog, "keylog", "", "append the secrets of both sides to `FILE`, for Wireshark (default: SSLKEYLOGFILE)")
+}
+
+// clientCertificates reads the values of --clientcert. An error does not repeat them.
+func clientCertificates(values []string) ([]mitm.ClientCertificate, error) {
+	var all []mitm.ClientCertificate
+	for _, v := range values {
+		c, err := clientCertificate(v)
+		if err != nil {
+			return nil, usage("--clientcert: %w", err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func clientCertificate(v string) (mitm.ClientCertificate, error) {
+	names, rest, ok := strings.Cut(v, ":")
+	file, pass, _ := strings.Cut(rest, ":")
+	if !ok || names == "" || file == "" {
+		return mitm.ClientCertificate{}, errors.New("want NAMES:FILE or NAMES:FILE:PASS, like example.com,*.example.org:client.p12:env:PASSWORD")
+	}
+	pass, err := secret(pass)
+	if err != nil {
+		return mitm.ClientCertificate{}, err
+	}
+	c, err := mitm.LoadCertificate(file, pass)
+	return mitm.ClientCertificate{Names: strings.Split(names, ","), Certificate: c}, err
+}
+
+// openKeyLog opens what --keylog or SSLKEYLOGFILE names, to append to it; nil: neither
+// does. Each line is one Write, so that several processes may share the file.
+func (o *tlsOptions) openKeyLog() (*os.File, error) {
+	file, by := o.keylog, "--keylog"
+	if file == "" {
+		file, by = os.Getenv("SSLKEYLOGFILE"), "SSLKEYLOGFILE"
+	}
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, usage("%s: %w", by, err)
+	}
+	return f, nil
+}
