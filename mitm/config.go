@@ -14,6 +14,7 @@ import (
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/mitm/ca"
+	"github.com/bridgeio/bridgeio/mitm/policy"
 )
 
 // NonTLS says what becomes of flows that are not TLS.
@@ -84,6 +85,10 @@ type Config struct {
 	// made for one of ECHKeys are decrypted in any case.
 	ECH     ECH
 	ECHKeys []tls.EncryptedClientHelloKey
+
+	// Bypass remembers clients that do not accept our certificates, and has them let
+	// through; nil: none is.
+	Bypass *policy.Bypass
 
 	// KeyLog gets the secrets of both sides of TLS (RFC 9850), a line with each Write;
 	// nil: nobody does.

@@ -6,6 +6,7 @@ import (
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
+	"github.com/bridgeio/bridgeio/mitm/policy"
 )
 
 // Fingerprint says which hello servers are sent.
@@ -51,6 +52,7 @@ func (s *Server) mirror(limiter *tlsbridge.Limiter) tlsbridge.Config {
 		ClientCertificate: func(server *tlsbridge.Snapshot) *tls.Certificate {
 			return s.config.clientCertificate(server.Name)
 		},
+		Refused: s.refused,
 		ECHKeys: s.config.ECHKeys,
 		KeyLog:  s.config.KeyLog,
 	}
@@ -62,8 +64,19 @@ func (s *Server) mirror(limiter *tlsbridge.Limiter) tlsbridge.Config {
 
 // policy says which hellos pass undecrypted, and by which option.
 func (s *Server) policy(f *bridge.Flow, hello *detect.ClientHello) (tlsbridge.Action, string) {
-	if s.config.ECH == ECHPass && hello.HasECH {
+	switch {
+	case s.config.ECH == ECHPass && hello.HasECH:
 		return tlsbridge.Pass, "ech"
+	case s.config.Bypass.Bypassed(policy.KeyOf(f, hello)):
+		return tlsbridge.Pass, "bypassonfail"
 	}
 	return tlsbridge.Inspect, ""
+}
+
+// refused remembers a client that does not accept what it was shown.
+func (s *Server) refused(f *bridge.Flow, hello *detect.ClientHello, info tlsbridge.Info, how tlsbridge.Refusal) {
+	key := policy.KeyOf(f, hello)
+	if s.config.Bypass.Refused(key, how, info.Verdict) {
+		s.config.Log.Info("a client that does not accept our certificate is let through", "client", key.Client, "ja4", key.JA4, "name", key.Name, "refusal", string(how))
+	}
 }

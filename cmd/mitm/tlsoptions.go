@@ -4,10 +4,12 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/bridgeio/bridgeio/mitm"
+	"github.com/bridgeio/bridgeio/mitm/policy"
 )
 
 // tlsOptions are the flags that say how TLS is bridged, as far as they are not fields of
@@ -23,7 +25,19 @@ func (o *tlsOptions) define(f *pflag.FlagSet, c *mitm.Config) {
 	f.StringArrayVar(&o.clientCerts, "clientcert", nil, "the client certificate for servers with these names, `NAMES:FILE[:PASS]` (repeatable)")
 	add(f, "mtls", "rescue|ask|none", "for a server that asks for another one: pass the flow on, ask the client, or say that there is none (default rescue)",
 		oneOf(&c.MutualTLS, map[string]mitm.MutualTLS{"rescue": mitm.MutualRescue, "ask": mitm.MutualAsk, "none": mitm.MutualNone}, "rescue, ask or none"))
+	c.Bypass = newBypass(1, 15*time.Minute)
+	add(f, "bypassonfail", "COUNT:SECONDS|off", "pass a client on, for that name and time, that has refused our certificate so often (default 1:900)", func(v string) error {
+		count, period, off, err := policy.ParseBypassOnFail(v)
+		if c.Bypass = nil; err == nil && !off {
+			c.Bypass = newBypass(count, period)
+		}
+		return err
+	})
 	f.StringVar(&o.keylog, "keylog", "", "append the secrets of both sides to `FILE`, for Wireshark (default: SSLKEYLOGFILE)")
+}
+
+func newBypass(count int, period time.Duration) *policy.Bypass {
+	return policy.NewBypass(count, period, policy.DefaultSize)
 }
 
 // clientCertificates reads the values of --clientcert. An error does not repeat them.
