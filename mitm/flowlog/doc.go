@@ -24,6 +24,10 @@
 //	rescue     TLS was passed on as it is, because the server's side could not be bridged
 //	allow      there was no TLS
 //
+// The rule is "default", or names the option that made an exception: "bypassonfail" when
+// a flow was passed on because its client had refused our certificates before. How it
+// refused, tls.refused says of the flow in which it did.
+//
 // # Limits
 //
 // Observers must not block flows: lines wait in a queue of 4 MiB while the destination

@@ -57,13 +57,13 @@ func newRecord(f *bridge.Flow, out bridge.Outcome) record {
 		Path:       f.Path(),
 		Frames:     frames,
 		Action:     actionOf(frames, out),
-		Rule:       "default", // the one that is always there
+		Rule:       defaultRule,
 		Bytes:      byteCount{f.Bytes(bridge.Client), f.Bytes(bridge.Server)},
 		EndedBy:    out.EndedBy,
 		Reason:     out.Reason,
 	}
 	if tls := innermostTLS(frames); tls != nil {
-		r.TLS = newTLSRecord(tls.Detail)
+		r.TLS, r.Rule = newTLSRecord(tls.Detail), ruleOf(tls.Detail)
 	}
 	if out.Err != nil {
 		r.Error = out.Err.Error()

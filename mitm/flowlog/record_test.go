@@ -74,7 +74,10 @@ func validate(tb testing.TB, s *jsonschema.Schema, line []byte) map[string]any {
 // bridged is what the TLS layer leaves in its frame.
 func bridged() *tlsbridge.Info {
 	leg := tlsbridge.Leg{Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256, Group: tls.X25519MLKEM768, ALPN: "h2"}
-	return &tlsbridge.Info{Client: leg, Server: leg, ServerLeaf: [32]byte{1}, MintedLeaf: [32]byte{2}, Verdict: "ok"}
+	return &tlsbridge.Info{
+		Client: leg, Server: leg, ClientJA3: ja3, ClientJA4: ja4, ServerJA3: ja3, ServerJA4: ja4, Rung: "faithful", ECH: "offered",
+		ServerLeaf: [32]byte{1}, MintedLeaf: [32]byte{2}, Verdict: "ok",
+	}
 }
 
 func TestALine(t *testing.T) {
@@ -90,8 +93,10 @@ func TestALine(t *testing.T) {
 			`"client":"198.51.100.2:50122","server":"203.0.113.9:443","target":"example.com:443","path":"socks5>tls(h2)",` +
 			`"frames":[{"proto":"socks5","verb":"relay","dst":"example.com:443","user":"user"},{"proto":"tls","verb":"relay","sni":"example.com","alpn":"h2"}],` +
 			`"action":"inspect","rule":"default",` +
-			`"tls":{"client":{"version":"1.3","cipher":"TLS_AES_128_GCM_SHA256","group":"X25519MLKEM768","alpn":"h2","resumed":false},` +
-			`"server":{"version":"1.3","cipher":"TLS_AES_128_GCM_SHA256","group":"X25519MLKEM768","alpn":"h2","resumed":false},` +
+			`"tls":{"client":{"version":"1.3","cipher":"TLS_AES_128_GCM_SHA256","group":"X25519MLKEM768","alpn":"h2",` +
+			`"ja3":"` + ja3 + `","ja4":"` + ja4 + `","resumed":false,"ech":"offered"},` +
+			`"server":{"version":"1.3","cipher":"TLS_AES_128_GCM_SHA256","group":"X25519MLKEM768","alpn":"h2",` +
+			`"ja3":"` + ja3 + `","ja4":"` + ja4 + `","rung":"faithful","resumed":false},` +
 			`"certificate":{"server_sha256":"01` + strings.Repeat("0", 62) + `","leaf_sha256":"02` + strings.Repeat("0", 62) + `","verdict":"ok"}},` +
 			`"bytes":{"from_client":1234,"from_server":48211},"ended_by":"client","reason":"eof","error":""}` + "\n"
 		if string(line) != want {
@@ -117,6 +122,7 @@ func TestLinesFollowTheSchema(t *testing.T) {
 		{"the whole of TLS", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbRelay, Detail: bridged()}}, open, "client frames rule server target tls"},
 		{"TLS that tells nothing", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbPass, Detail: &tlsbridge.Info{}}}, open, "client frames rule server target"},
 		{"TLS that failed with the client", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbRelay, Detail: &tlsbridge.Info{Server: bridged().Server}}}, open, "client frames rule server target tls"},
+		{"TLS that was passed on", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbPass, Detail: &tlsbridge.Info{ClientJA3: ja3, ClientJA4: ja4, Rule: "bypassonfail"}}}, open, "client frames rule server target tls"},
 		{"a detail of another kind", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbRelay, Detail: 1}}, open, "client frames rule server target"},
 		{
 			"strings that are not text",
@@ -170,6 +176,22 @@ func TestSchemaKnowsEveryReasonAndPartyAndVerb(t *testing.T) {
 	}
 }
 
+func TestSchemaKnowsEveryRefusal(t *testing.T) {
+	strict := compile(t, true)
+	for _, how := range []tlsbridge.Refusal{
+		tlsbridge.NotRefused, tlsbridge.UnknownCA, tlsbridge.CertificateUnknown, tlsbridge.BadCertificate, tlsbridge.CertificateExpired,
+		tlsbridge.CertificateRevoked, tlsbridge.UnsupportedCert, tlsbridge.ECHRequired, tlsbridge.ClosedOnCertificate, tlsbridge.SilentAfterHandshake,
+	} {
+		info := bridged()
+		info.Refusal = how
+		doc := validate(t, strict, newRecord(newFlow(t, bridge.Frame{Proto: "tls", Detail: info}), bridge.Outcome{Reason: bridge.TLSClient, EndedBy: bridge.ByClient}).line())
+		got, there := doc["tls"].(map[string]any)["refused"]
+		if there != (how != tlsbridge.NotRefused) || there && got != string(how) {
+			t.Errorf("refused is %v, want %q", got, how)
+		}
+	}
+}
+
 func TestSchemaRefuses(t *testing.T) {
 	s := compile(t, false)
 	valid := newRecord(newFlow(t, bridge.Frame{Proto: "tls", Verb: bridge.VerbRelay, Detail: bridged()}),
@@ -188,6 +210,9 @@ func TestSchemaRefuses(t *testing.T) {
 		{"half a byte", `"from_client":1234`, `"from_client":1234.5`},
 		{"a hash that is too short", `"leaf_sha256":"0200`, `"leaf_sha256":"`},
 		{"a TLS version in words", `"version":"1.3"`, `"version":"TLS 1.3"`},
+		{"a JA3 that is none", `"ja3":"`, `"ja3":"g`},
+		{"a JA4 that is none", `"ja4":"t`, `"ja4":"`},
+		{"an ECH that is none", `"ech":"offered"`, `"ech":"grease"`},
 		{"no error field", `"error"`, `"err"`},
 	} {
 		changed := strings.Replace(string(valid), tt.old, tt.new, 1)

@@ -14,15 +14,21 @@ type tlsRecord struct {
 	Client      *leg         `json:"client,omitempty"`
 	Server      *leg         `json:"server,omitempty"`
 	Certificate *certificate `json:"certificate,omitempty"`
+	Refused     string       `json:"refused,omitempty"`
 }
 
-// leg is what was agreed on with one peer.
+// leg is what was said and agreed on with one peer. The hello is known before anything
+// is agreed on, and all that is known of a flow that was passed on.
 type leg struct {
-	Version string `json:"version"`
-	Cipher  string `json:"cipher"`
+	Version string `json:"version,omitempty"`
+	Cipher  string `json:"cipher,omitempty"`
 	Group   string `json:"group,omitempty"`
 	ALPN    string `json:"alpn,omitempty"`
-	Resumed bool   `json:"resumed"` // the TLS layer resumes no sessions
+	JA3     string `json:"ja3,omitempty"`
+	JA4     string `json:"ja4,omitempty"`
+	Rung    string `json:"rung,omitempty"`
+	Resumed *bool  `json:"resumed,omitempty"` // nil: no handshake was finished
+	ECH     string `json:"ech,omitempty"`
 }
 
 type certificate struct {
@@ -34,27 +40,52 @@ type certificate struct {
 // newTLSRecord returns the record of a TLS frame's detail, or nil when it says nothing.
 func newTLSRecord(detail any) *tlsRecord {
 	info, ok := detail.(*tlsbridge.Info)
-	if !ok || *info == (tlsbridge.Info{}) {
+	if !ok {
 		return nil
 	}
-	r := &tlsRecord{Client: newLeg(info.Client), Server: newLeg(info.Server)}
+	r := &tlsRecord{Refused: string(info.Refusal)}
+	client, server := newLeg(info.Client), newLeg(info.Server)
+	client.JA3, client.JA4, client.ECH = info.ClientJA3, info.ClientJA4, info.ECH
+	server.JA3, server.JA4, server.Rung = info.ServerJA3, info.ServerJA4, info.Rung
+	if client != (leg{}) {
+		r.Client = &client
+	}
+	if server != (leg{}) {
+		r.Server = &server
+	}
 	c := certificate{sum(info.ServerLeaf), sum(info.MintedLeaf), info.Verdict}
 	if c != (certificate{}) {
 		r.Certificate = &c
 	}
+	if *r == (tlsRecord{}) {
+		return nil
+	}
 	return r
 }
 
-func newLeg(l tlsbridge.Leg) *leg {
+// newLeg returns what was agreed on.
+func newLeg(l tlsbridge.Leg) leg {
 	if l.Version == 0 {
-		return nil
+		return leg{}
 	}
-	return &leg{
+	return leg{
 		Version: versionName(l.Version),
 		Cipher:  tls.CipherSuiteName(l.CipherSuite),
 		Group:   groupName(l.Group),
 		ALPN:    l.ALPN,
+		Resumed: &l.Resumed,
 	}
+}
+
+// defaultRule is the rule that is always there.
+const defaultRule = "default"
+
+// ruleOf returns the rule that a flow's action was chosen by.
+func ruleOf(detail any) string {
+	if info, ok := detail.(*tlsbridge.Info); ok && info.Rule != "" {
+		return info.Rule
+	}
+	return defaultRule
 }
 
 // sum returns a hash in hex, and nothing for one that is not there.
