@@ -24,11 +24,15 @@ type Key struct {
 
 // KeyOf returns the Key of a flow that begins with a hello.
 func KeyOf(f *bridge.Flow, hello *detect.ClientHello) Key {
-	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	return newKey(f, hello.ServerName, hello.JA4())
+}
+
+func newKey(f *bridge.Flow, serverName, ja4 string) Key {
+	name := strings.ToLower(strings.TrimSuffix(serverName, "."))
 	if name == "" {
 		name = f.Target().String()
 	}
-	return Key{Client: f.Client().Host, JA4: hello.JA4(), Name: name}
+	return Key{Client: f.Client().Host, JA4: ja4, Name: name}
 }
 
 // Bypass remembers which clients do not accept our certificates. It is safe for concurrent use. The nil Bypass is one
@@ -118,10 +122,6 @@ func (t *tally) add(w weight, weak bool, how tlsbridge.Refusal) {
 // not count any more.
 func (b *Bypass) Accepted(k Key) {
 	if b == nil {
-		return
-	}
-	// Nearly all flows are of clients that have never refused. They cost a look, and no entry.
-	if _, known := b.tally.Get(k); !known {
 		return
 	}
 	b.tally.Update(k, func(t tally, known bool) (tally, time.Duration) {

@@ -6,6 +6,8 @@
 //	if memory.Bypassed(key) { … } // the flow goes through as it is
 //	memory.Refused(key, tlsbridge.UnknownCA, "ok")
 //
+// Its observer notes by itself which clients accept what they are shown.
+//
 // # Bypass by evidence
 //
 // Some clients can't be inspected: they pin the server's key, or nobody has told them of our authority. They show it by
