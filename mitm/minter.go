@@ -21,6 +21,6 @@ type Minter struct {
 // Mint implements tlsbridge.Minter.
 func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, _ *detect.ClientHello) (*tls.Certificate, string, error) {
 	verdict := ca.Classify(server.Chain, m.Roots, server.Name, time.Now())
-	leaf, err := m.Authority.Mint(ctx, server.Chain[0], verdict)
+	leaf, err := m.Authority.Mint(ctx, server.Chain[0], ca.Judgment{Verdict: verdict})
 	return leaf, verdict.String(), err
 }

@@ -3,8 +3,9 @@
 // An [Authority] is made on first use in a directory of its own, or loaded from a PEM file:
 //
 //	authority, err := ca.Open(dir)                               // or ca.Load("company-ca.pem")
-//	verdict := ca.Classify(serverChain, roots, "example.com", time.Now())
-//	leaf, err := authority.Mint(ctx, serverChain[0], verdict)    // a *tls.Certificate, cached
+//	verifier := ca.NewVerifier(roots)
+//	judgment := verifier.Verify(serverChain, staple, "example.com")
+//	leaf, err := authority.Mint(ctx, serverChain[0], judgment)   // a *tls.Certificate, cached
 //	defer authority.Close()
 //
 // # Mirroring
@@ -19,11 +20,19 @@
 // The [Verdict] picks the signer. A certificate that verifies, or fails only by its dates or its name (which are
 // copied and fail again), is signed by the authority that the operator installed. Any other is signed by a second
 // authority that is nowhere installed, and a self-signed one by its own forged key, so that the client fails too.
+// Where the server's signature is bad, the second authority signs in the name of the first, which is a bad
+// signature again.
+//
+// # Stapled status
+//
+// When the server staples an OCSP response (RFC 6960, RFC 6066 section 8) that its issuer stands behind, the leaf
+// gets one that says the same about the leaf, for the same time, by the leaf's own issuer. Any other staple is
+// dropped.
 //
 // # Determinism
 //
-// The bytes of a leaf are a function of the authority's key and certificate and of the server's leaf: not of
-// time, not of chance. Serials are hashes of the content, ECDSA signatures are those of RFC 6979, and the leaf
+// The bytes of a leaf are a function of the authority's key and certificate and of the server's leaf, those of a
+// staple of the server's staple too: not of time, not of chance. Serials are hashes of the content, ECDSA signatures are those of RFC 6979, and the leaf
 // keys are derived from the authority's key by HKDF (RFC 5869). Replicas that share ca.pem and ca.key mint
 // byte-identical leaves, and a restart changes nothing. RSA keys cannot be derived: they are generated once, in
 // the background, and kept in files beside the authority, which replicas share as well if their RSA leaves are to
@@ -31,7 +40,7 @@
 //
 // # What it does not do
 //
-// It revokes nothing, answers no OCSP, reads no PKCS#12 and knows no hardware keys.
+// It revokes nothing, answers no OCSP requests, reads no PKCS#12 and knows no hardware keys.
 package ca
 
 import (
@@ -58,6 +67,7 @@ const (
 type Authority struct {
 	trusted   *issuer
 	untrusted *issuer
+	pretender *issuer // signs badly, in the name of trusted
 	keys      *leafKeys
 	leaves    *cache
 	flight    singleflight.Group
@@ -69,7 +79,13 @@ func newAuthority(trusted, untrusted *issuer, d directory, writable bool) (*Auth
 	if err != nil {
 		return nil, err
 	}
-	return &Authority{trusted: trusted, untrusted: untrusted, keys: keys, leaves: newCache(cachedLeaves)}, nil
+	return &Authority{
+		trusted:   trusted,
+		untrusted: untrusted,
+		pretender: newPretender(trusted, untrusted),
+		keys:      keys,
+		leaves:    newCache(cachedLeaves),
+	}, nil
 }
 
 // Close ends the background generation of RSA leaf keys and waits for the key in work, which cannot be interrupted

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/bridgeio/bridgeio/mitm/ca"
 )
@@ -33,12 +32,12 @@ func Example() {
 	roots.AddCert(origin.Certificate())
 	chain := []*x509.Certificate{origin.Certificate()}
 
-	verdict := ca.Classify(chain, roots, "example.com", time.Now())
-	leaf, err := authority.Mint(context.Background(), chain[0], verdict)
+	judgment := ca.NewVerifier(roots).Verify(chain, nil, "example.com")
+	leaf, err := authority.Mint(context.Background(), chain[0], judgment)
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(verdict, leaf.Leaf.DNSNames, leaf.Leaf.IPAddresses)
+	fmt.Println(judgment.Verdict, leaf.Leaf.DNSNames, leaf.Leaf.IPAddresses)
 
 	trust := x509.NewCertPool()
 	trust.AppendCertsFromPEM(authority.ExportPEM())

@@ -29,7 +29,8 @@ const (
 type issuer struct {
 	cert     *x509.Certificate
 	key      crypto.Signer
-	id       [sha256.Size]byte // of cert.Raw; part of cache keys
+	mark     []byte            // part of serials, besides cert.Raw
+	id       [sha256.Size]byte // part of cache keys
 	sent     [][]byte          // DER of the intermediates that follow a leaf; never the root
 	anchor   *x509.Certificate // what clients trust: the top of the known chain
 	notAfter time.Time         // the earliest end in the chain
@@ -50,6 +51,21 @@ func newIssuer(key crypto.Signer, chain []*x509.Certificate) *issuer {
 		}
 	}
 	return i
+}
+
+// newPretender makes an issuer that signs in the name of one with the key of another, which no client accepts. Its
+// serials are not those of the real one's leaves. It never is the other way round, with a good signature that is
+// damaged: whoever repairs that has a trusted leaf.
+func newPretender(name, key *issuer) *issuer {
+	p := *name
+	p.key, p.mark = key.key, key.cert.Raw
+	p.id = sha256.Sum256(append(bytes.Clone(p.cert.Raw), p.mark...))
+	return &p
+}
+
+// serial is that of the leaf with the content and the key.
+func (i *issuer) serial(content []byte, key *leafKey) *big.Int {
+	return contentSerial(content, i.cert.Raw, key.spki, i.mark)
 }
 
 // sign completes the template and signs it. A nil source of chance makes ECDSA deterministic (RFC 6979); RSA with

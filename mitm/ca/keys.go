@@ -35,6 +35,12 @@ func newLeafKey(signer crypto.Signer) (*leafKey, error) {
 	return &leafKey{signer, spki, ski}, nil
 }
 
+// isRSA reports whether the key can be that of TLS_RSA_… cipher suites.
+func (k *leafKey) isRSA() bool {
+	_, ok := k.signer.Public().(*rsa.PublicKey)
+	return ok
+}
+
 // leafKeys has one key of each kind that a server may have. One for all hosts is enough: whoever steals it has
 // stolen the authority's key with it.
 type leafKeys struct {

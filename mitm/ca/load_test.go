@@ -230,7 +230,7 @@ func TestAnIntermediateIsSentAndItsRootIsNot(t *testing.T) {
 		t.Errorf("Certificate = %q, want the root, which clients trust", a.Certificate().Subject)
 	}
 	server := newOrigin(t).leaf(t, plainServer(), newKey(t).Public())
-	leaf, err := a.Mint(t.Context(), server, OK)
+	leaf, err := a.Mint(t.Context(), server, Judgment{Verdict: OK})
 	noError(t, err)
 	want := [][]byte{leaf.Leaf.Raw, proxy.Raw, company.intermediate.Raw}
 	if len(leaf.Certificate) != len(want) {
@@ -241,7 +241,7 @@ func TestAnIntermediateIsSentAndItsRootIsNot(t *testing.T) {
 			t.Errorf("certificate %d sent is not the one wanted", i)
 		}
 	}
-	untrusted, err := a.Mint(t.Context(), server, UnknownIssuer)
+	untrusted, err := a.Mint(t.Context(), server, Judgment{})
 	noError(t, err)
 	if len(untrusted.Certificate) != 1 {
 		t.Errorf("%d certificates are sent of an untrusted chain, want the leaf", len(untrusted.Certificate))

@@ -172,7 +172,7 @@ func plainServer() *x509.Certificate {
 
 func mustMint(tb testing.TB, a *Authority, server *x509.Certificate, verdict Verdict) *x509.Certificate {
 	tb.Helper()
-	leaf, err := a.Mint(tb.Context(), server, verdict)
+	leaf, err := a.Mint(tb.Context(), server, Judgment{Verdict: verdict})
 	if err != nil {
 		tb.Fatalf("Mint(%v): %v", verdict, err)
 	}

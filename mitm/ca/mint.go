@@ -2,30 +2,24 @@ package ca
 
 import (
 	"context"
+	"crypto"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 )
 
-// Mint returns a leaf that mirrors the server's, signed as the verdict has it, with its key and the intermediates
+// Mint returns a leaf that mirrors the server's, signed as the judgment has it, with its key and the intermediates
 // to send. The bytes depend on the server's leaf and the authority alone. Leaves are cached, and concurrent calls
-// for one server sign once. The certificate is shared: it must not be modified. Leaf is set.
+// for one server sign once. The certificate is shared: it must not be modified. Leaf is set, and OCSPStaple if the
+// judgment has a status.
 //
 // Mint waits only for an RSA key that is still being generated, which happens in the first seconds of an
-// authority, and no longer than ctx. It fails if there is no key like the server's, as for DSA.
-func (a *Authority) Mint(ctx context.Context, server *x509.Certificate, verdict Verdict) (*tls.Certificate, error) {
-	signer := a.signer(verdict)
-	id := cacheKey(server.Raw, signer)
-	if leaf, ok := a.leaves.get(id); ok {
-		return leaf, nil
-	}
-	// The one wait comes before the single flight: a flow that gives up must not take the others with it.
-	key, err := a.keys.like(ctx, server.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("mint leaf: %w", err)
-	}
-	return a.once(id, func() (*tls.Certificate, error) {
+// authority, and no longer than ctx: it never generates one itself. It fails if there is no key like the server's,
+// as for DSA.
+func (a *Authority) Mint(ctx context.Context, server *x509.Certificate, j Judgment) (*tls.Certificate, error) {
+	signer := a.signer(j.Verdict)
+	return a.mint(ctx, server.PublicKey, server.Raw, signer, j.Status, func(key *leafKey) (*tls.Certificate, error) {
 		if signer == nil {
 			return mintSelfSigned(server, key)
 		}
@@ -38,11 +32,36 @@ func (a *Authority) signer(verdict Verdict) *issuer {
 	switch verdict {
 	case OK, Expired, WrongHost:
 		return a.trusted
+	case BadSignature:
+		return a.pretender
 	case SelfSigned:
 		return nil
 	default:
 		return a.untrusted
 	}
+}
+
+// mint returns the leaf with the content, and with a key like pub: from the cache, or as fresh makes it.
+func (a *Authority) mint(ctx context.Context, pub crypto.PublicKey, content []byte, signer *issuer, status *Status,
+	fresh func(*leafKey) (*tls.Certificate, error),
+) (*tls.Certificate, error) {
+	id := cacheKey(content, signer)
+	leaf, ok := a.leaves.get(id)
+	if !ok {
+		// The one wait comes before the single flight: a flow that gives up must not take the others with it.
+		key, err := a.keys.like(ctx, pub)
+		if err != nil {
+			return nil, fmt.Errorf("mint leaf: %w", err)
+		}
+		leaf, err = a.once(id, func() (*tls.Certificate, error) { return fresh(key) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	if status == nil {
+		return leaf, nil
+	}
+	return a.withStaple(id, leaf, signer, status)
 }
 
 // once mints a leaf unless it is cached, for all callers that want it now.
@@ -83,7 +102,7 @@ func mintMirrored(server *x509.Certificate, key *leafKey, signer *issuer) (*tls.
 	if err != nil {
 		return nil, err
 	}
-	template.SerialNumber = contentSerial(server.Raw, signer.cert.Raw, key.spki)
+	template.SerialNumber = signer.serial(server.Raw, key)
 	return finish(template, key, signer)
 }
 

@@ -22,14 +22,14 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-var allVerdicts = []Verdict{UnknownIssuer, SelfSigned, Expired, WrongHost, OK}
+var allVerdicts = []Verdict{UnknownIssuer, BadSignature, SelfSigned, Revoked, Expired, WrongHost, OK}
 
 func TestMintForEveryKeyAndVerdict(t *testing.T) {
 	a, o := open(t, rsaDir(t)), newOrigin(t)
 	for name, test := range serverKeys(t) {
 		server := o.leaf(t, plainServer(), test.pub)
 		for _, verdict := range allVerdicts {
-			got, err := a.Mint(t.Context(), server, verdict)
+			got, err := a.Mint(t.Context(), server, Judgment{Verdict: verdict})
 			if err != nil {
 				t.Errorf("%s, %v: %v", name, verdict, err)
 				continue
@@ -47,19 +47,21 @@ func TestMintForEveryKeyAndVerdict(t *testing.T) {
 	}
 }
 
-// signedBy checks the signature by the key that the verdict asks for.
+// signedBy checks the signature by the key, and in the name, that the verdict asks for.
 func signedBy(a *Authority, leaf *x509.Certificate, verdict Verdict) error {
-	issuer := leaf
+	name, signer := a.untrusted.cert, a.untrusted.cert
 	switch verdict {
 	case OK, Expired, WrongHost:
-		issuer = a.trusted.cert
-	case UnknownIssuer:
-		issuer = a.untrusted.cert
+		name, signer = a.trusted.cert, a.trusted.cert
+	case BadSignature:
+		name = a.trusted.cert
+	case SelfSigned:
+		name, signer = leaf, leaf
 	}
-	if !bytes.Equal(leaf.RawIssuer, issuer.RawSubject) {
+	if !bytes.Equal(leaf.RawIssuer, name.RawSubject) {
 		return errors.New("issuer is not the one wanted")
 	}
-	return issuer.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature)
+	return signer.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature)
 }
 
 func TestNoVerdictIsNotTrusted(t *testing.T) {
@@ -74,7 +76,7 @@ func TestNoVerdictIsNotTrusted(t *testing.T) {
 func TestMintFailsForAKeyItHasNoLikeOf(t *testing.T) {
 	a, server := open(t, rsaDir(t)), *fullServer(t)
 	server.PublicKey = nil // what ParseCertificate leaves for Ed448 and others
-	if leaf, err := a.Mint(t.Context(), &server, OK); err != nil && leaf == nil {
+	if leaf, err := a.Mint(t.Context(), &server, Judgment{Verdict: OK}); err != nil && leaf == nil {
 		return
 	}
 	t.Error("a leaf was minted")
@@ -85,7 +87,7 @@ func TestMintGivesUpWithItsContext(t *testing.T) {
 	a := &Authority{keys: &leafKeys{rsa: pool}, leaves: newCache(1), trusted: &issuer{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := a.Mint(ctx, newOrigin(t).leaf(t, plainServer(), rsaPublic(2048)), OK)
+	_, err := a.Mint(ctx, newOrigin(t).leaf(t, plainServer(), rsaPublic(2048)), Judgment{Verdict: OK})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Mint = %v, want %v", err, context.Canceled)
 	}
@@ -113,7 +115,7 @@ func TestConcurrentMintsSignOnce(t *testing.T) {
 		for i := range leaves {
 			running.Go(func() {
 				<-start
-				leaves[i], _ = a.Mint(t.Context(), server, OK)
+				leaves[i], _ = a.Mint(t.Context(), server, Judgment{Verdict: OK})
 			})
 		}
 		close(start)
@@ -149,7 +151,7 @@ func TestTheCacheTellsServersAndSignersApart(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, server := range servers {
-		for _, verdict := range []Verdict{OK, UnknownIssuer, SelfSigned} {
+		for _, verdict := range []Verdict{OK, UnknownIssuer, BadSignature, SelfSigned} {
 			leaf := mustMint(t, a, server, verdict)
 			if seen[string(leaf.Raw)] || seen[leaf.SerialNumber.String()] {
 				t.Errorf("%v: a leaf or its serial was used before", verdict)
@@ -260,8 +262,8 @@ func FuzzMint(f *testing.F) {
 			return
 		}
 		a.leaves = newCache(3) // a hit would make the coverage of an input depend on the ones before
-		for _, verdict := range []Verdict{OK, UnknownIssuer, SelfSigned} {
-			leaf, err := a.Mint(t.Context(), server, verdict)
+		for _, verdict := range []Verdict{OK, UnknownIssuer, BadSignature, SelfSigned} {
+			leaf, err := a.Mint(t.Context(), server, Judgment{Verdict: verdict})
 			if err != nil {
 				if _, keyErr := a.keys.like(t.Context(), server.PublicKey); keyErr == nil {
 					t.Errorf("Mint(%x, %v): %v", der, verdict, err)

@@ -16,42 +16,73 @@ import (
 // ownValidity is what the strictest clients accept of a leaf: Apple's, 398 days; one less for their rounding.
 const ownValidity = 397 * 24 * time.Hour
 
+// ErrNotAName is the error of minting for what is neither a DNS name nor an IP address.
+var ErrNotAName = errors.New("neither a DNS name nor an IP address")
+
 // MintName returns a leaf for a name or an IP address of our own, for TLS that ends here: an HTTPS proxy, or a
-// server whose certificate is not to be mirrored. Its key is P-256, so that it never waits for a key.
+// server whose certificate is not known. Its key is P-256, so that it never waits for a key.
 //
 // The leaf is valid from the last day of the month before this one (UTC), for 397 days, as far as the authority
 // is: replicas mint the same leaf within a month. It is cached and shared as those of [Authority.Mint] are.
 func (a *Authority) MintName(_ context.Context, name string) (*tls.Certificate, error) {
-	leaf, err := a.mintName(name, time.Now())
+	leaf, _, err := a.mintName(name, time.Now(), a.keys.derived[kindP256], a.trusted)
 	if err != nil {
 		return nil, fmt.Errorf("mint leaf for %q: %w", name, err)
 	}
 	return leaf, nil
 }
 
-func (a *Authority) mintName(name string, now time.Time) (*tls.Certificate, error) {
+// MintNamed returns a leaf like those of [Authority.MintName], to show in the place of the server's. All that it has
+// of that is the kind of its key, since cipher suites and signature algorithms were chosen to fit it, and the
+// status; so it may wait for a key as Mint does.
+//
+// The name and the dates are good whatever was wrong with the server's, so the untrusted authority signs unless the
+// verdict is OK.
+func (a *Authority) MintNamed(ctx context.Context, name string, server *x509.Certificate, j Judgment) (*tls.Certificate, error) {
+	key, err := a.keys.like(ctx, server.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("mint leaf for %q: %w", name, err)
+	}
+	signer := a.untrusted
+	if j.Verdict == OK {
+		signer = a.trusted
+	}
+	leaf, id, err := a.mintName(name, time.Now(), key, signer)
+	if err == nil && j.Status != nil {
+		leaf, err = a.withStaple(id, leaf, signer, j.Status)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mint leaf for %q: %w", name, err)
+	}
+	return leaf, nil
+}
+
+func (a *Authority) mintName(name string, now time.Time, key *leafKey, signer *issuer) (*tls.Certificate, leafID, error) {
 	name, err := canonicalName(name)
 	if err != nil {
-		return nil, err
+		return nil, leafID{}, err
 	}
-	notBefore, notAfter, err := ownDates(a.trusted.cert, now)
+	notBefore, notAfter, err := ownDates(signer.cert, now)
 	if err != nil {
-		return nil, err
+		return nil, leafID{}, err
 	}
 	// No DER begins with a letter in this way: the leaf of a name is never taken for the mirror of a server's.
 	content := []byte("own leaf " + name + notBefore.Format(" 2006-01-02T15:04:05"))
-	id := cacheKey(content, a.trusted)
+	id := cacheKey(append(content, key.spki...), signer)
 	if leaf, ok := a.leaves.get(id); ok {
-		return leaf, nil
+		return leaf, id, nil
 	}
-	return a.once(id, func() (*tls.Certificate, error) {
-		key := a.keys.derived[kindP256]
+	leaf, err := a.once(id, func() (*tls.Certificate, error) {
 		template := ownTemplate(name)
+		if key.isRSA() {
+			template.KeyUsage |= x509.KeyUsageKeyEncipherment // for the RSA key exchange of TLS 1.2
+		}
 		template.NotBefore, template.NotAfter = notBefore, notAfter
-		template.SubjectKeyId, template.AuthorityKeyId = key.ski, a.trusted.cert.SubjectKeyId
-		template.SerialNumber = contentSerial(content, a.trusted.cert.Raw, key.spki)
-		return finish(template, key, a.trusted)
+		template.SubjectKeyId, template.AuthorityKeyId = key.ski, signer.cert.SubjectKeyId
+		template.SerialNumber = signer.serial(content, key)
+		return finish(template, key, signer)
 	})
+	return leaf, id, err
 }
 
 // ownTemplate is a TLS server's certificate in the profile of RFC 9525: what counts is the SubjectAltName.
@@ -98,11 +129,11 @@ func canonicalName(name string) (string, error) {
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if len(name) > 253 { // RFC 1035 section 3.1: 255 octets on the wire
-		return "", errors.New("longer than a DNS name may be")
+		return "", fmt.Errorf("%w: longer than a DNS name may be", ErrNotAName)
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if !isLabel(label) {
-			return "", errors.New("neither a DNS name nor an IP address")
+			return "", ErrNotAName
 		}
 	}
 	return name, nil

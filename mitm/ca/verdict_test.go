@@ -15,18 +15,19 @@ type trouble struct {
 	name    string
 	chain   []*x509.Certificate // as sent
 	key     any
-	roots   *x509.CertPool // of the client that has no proxy, and of ours
+	root    *x509.Certificate // of the client that has no proxy, and of ours
 	host    string
 	verdict Verdict
 	openssl string // the error that openssl verify reports first, without us and with us
 }
 
 const (
-	opensslExpired    = "error 10 at 0 depth lookup: certificate has expired"
-	opensslNotYet     = "error 9 at 0 depth lookup: certificate is not yet valid"
-	opensslSelfSigned = "error 18 at 0 depth lookup: self-signed certificate"
-	opensslNoIssuer   = "error 20 at 0 depth lookup: unable to get local issuer certificate"
-	opensslWrongHost  = "error 62 at 0 depth lookup: hostname mismatch"
+	opensslExpired      = "error 10: certificate has expired"
+	opensslNotYet       = "error 9: certificate is not yet valid"
+	opensslSelfSigned   = "error 18: self-signed certificate"
+	opensslNoIssuer     = "error 20: unable to get local issuer certificate"
+	opensslBadSignature = "error 7: certificate signature failure"
+	opensslWrongHost    = "error 62: hostname mismatch"
 )
 
 func troubles(tb testing.TB) []trouble {
@@ -52,26 +53,35 @@ func troubles(tb testing.TB) []trouble {
 		c.NotBefore, c.NotAfter = c.NotBefore.Add(2*time.Hour), c.NotAfter.Add(2*time.Hour)
 	}
 	asCA := func(c *x509.Certificate) { c.IsCA = true; c.KeyUsage |= x509.KeyUsageCertSign }
+	bad := func(chain []*x509.Certificate) []*x509.Certificate {
+		return append([]*x509.Certificate{withBadSignature(tb, chain[0])}, chain[1:]...)
+	}
+	byRoot := []*x509.Certificate{issue(tb, plainServer(), o.root, key.Public(), o.rootKey)}
 	trustedSelf := self(none)
 	return []trouble{
-		{"nothing", by(o, none), key, o.roots(), host, OK, ""},
-		{"nothing, and no name is known", by(o, none), key, o.roots(), "", OK, ""},
-		{"it is expired", by(o, past), key, o.roots(), host, Expired, opensslExpired},
-		{"it is not yet valid", by(o, future), key, o.roots(), host, Expired, opensslNotYet},
-		{"it is for another host", by(o, none), key, o.roots(), "other.example", WrongHost, opensslWrongHost},
-		{"it is for no address", by(o, none), key, o.roots(), "192.0.2.1", WrongHost, ""},
-		{"its issuer is unknown", by(unknown, none), key, o.roots(), host, UnknownIssuer, opensslNoIssuer},
-		{"its issuer is unknown and it is expired", by(unknown, past), key, o.roots(), host, UnknownIssuer, opensslNoIssuer},
-		{"the intermediate is not sent", by(o, none)[:1], key, o.roots(), host, UnknownIssuer, opensslNoIssuer},
-		{"it is self-signed", self(none), key, o.roots(), host, SelfSigned, opensslSelfSigned},
-		{"it is self-signed and a CA", self(asCA), key, o.roots(), host, SelfSigned, opensslSelfSigned},
-		{"it is self-signed, and trusted", trustedSelf, key, poolOf(trustedSelf[0]), host, OK, ""},
+		{"nothing", by(o, none), key, o.root, host, OK, ""},
+		{"nothing, and no name is known", by(o, none), key, o.root, "", OK, ""},
+		{"it is expired", by(o, past), key, o.root, host, Expired, opensslExpired},
+		{"it is not yet valid", by(o, future), key, o.root, host, Expired, opensslNotYet},
+		{"it is for another host", by(o, none), key, o.root, "other.example", WrongHost, opensslWrongHost},
+		{"it is for no address", by(o, none), key, o.root, "192.0.2.1", WrongHost, ""},
+		{"its issuer is unknown", by(unknown, none), key, o.root, host, UnknownIssuer, opensslNoIssuer},
+		{"its issuer is unknown and it is expired", by(unknown, past), key, o.root, host, UnknownIssuer, opensslNoIssuer},
+		{"the intermediate is not sent", by(o, none)[:1], key, o.root, host, UnknownIssuer, opensslNoIssuer},
+		{"its signature is bad", bad(by(o, none)), key, o.root, host, BadSignature, opensslBadSignature},
+		{"its signature is bad and it is expired", bad(by(o, past)), key, o.root, host, BadSignature, opensslBadSignature},
+		{"its signature is bad, and by a root", bad(byRoot), key, o.root, host, BadSignature, opensslBadSignature},
+		{"its signature is bad, and its issuer unknown", bad(by(unknown, none)), key, o.root, host, UnknownIssuer, opensslNoIssuer},
+		{"its signature is bad, and by itself", bad(self(none)), key, o.root, host, SelfSigned, opensslSelfSigned},
+		{"it is self-signed", self(none), key, o.root, host, SelfSigned, opensslSelfSigned},
+		{"it is self-signed and a CA", self(asCA), key, o.root, host, SelfSigned, opensslSelfSigned},
+		{"it is self-signed, and trusted", trustedSelf, key, trustedSelf[0], host, OK, ""},
 	}
 }
 
 func TestClassify(t *testing.T) {
 	for _, trouble := range troubles(t) {
-		if got := Classify(trouble.chain, trouble.roots, trouble.host, time.Now()); got != trouble.verdict {
+		if got := Classify(trouble.chain, poolOf(trouble.root), trouble.host, time.Now()); got != trouble.verdict {
 			t.Errorf("%s: Classify = %v, want %v", trouble.name, got, trouble.verdict)
 		}
 	}
@@ -89,15 +99,11 @@ func TestClassifyOfFaultsThatNoFieldRepeats(t *testing.T) {
 	unfit.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
 	critical := plainServer()
 	critical.ExtraExtensions = []pkix.Extension{{Id: oidStrangeCritical, Critical: true, Value: []byte{5, 0}}}
-	template := plainServer()
-	self := issue(t, template, template, key.Public(), key)
 	tests := []struct {
 		name  string
 		chain []*x509.Certificate
 	}{
 		{"no chain at all", nil},
-		{"a bad signature", []*x509.Certificate{withBadSignature(t, leaf), o.intermediate}},
-		{"a bad signature by itself", []*x509.Certificate{withBadSignature(t, self)}},
 		{"a live leaf of an expired intermediate", []*x509.Certificate{leaf, expired}},
 		{"a usage that is not a server's", []*x509.Certificate{o.leaf(t, unfit, key.Public()), o.intermediate}},
 		{"a critical extension that nobody knows", []*x509.Certificate{o.leaf(t, critical, key.Public()), o.intermediate}},
@@ -109,12 +115,14 @@ func TestClassifyOfFaultsThatNoFieldRepeats(t *testing.T) {
 	}
 }
 
-func withBadSignature(t *testing.T, cert *x509.Certificate) *x509.Certificate {
-	t.Helper()
+func withBadSignature(tb testing.TB, cert *x509.Certificate) *x509.Certificate {
+	tb.Helper()
 	der := append([]byte(nil), cert.Raw...)
 	der[len(der)-1] ^= 1
 	bad, err := x509.ParseCertificate(der)
-	noError(t, err)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	return bad
 }
 
@@ -130,8 +138,9 @@ func TestClientsFailTheSameWithUsAndWithoutUs(t *testing.T) {
 			for _, cert := range trouble.chain {
 				direct.Certificate = append(direct.Certificate, cert.Raw)
 			}
-			want := faultOf(handshake(t, direct, trouble.host, trouble.roots))
-			mirrored, err := a.Mint(t.Context(), trouble.chain[0], Classify(trouble.chain, trouble.roots, trouble.host, time.Now()))
+			want := faultOf(handshake(t, direct, trouble.host, poolOf(trouble.root)))
+			verdict := Classify(trouble.chain, poolOf(trouble.root), trouble.host, time.Now())
+			mirrored, err := a.Mint(t.Context(), trouble.chain[0], Judgment{Verdict: verdict})
 			noError(t, err)
 			got := faultOf(handshake(t, mirrored, trouble.host, poolOf(a.Certificate())))
 			if got != want {
@@ -147,6 +156,12 @@ func TestClientsFailTheSameWithUsAndWithoutUs(t *testing.T) {
 // handshake returns what the client says to a server with the certificate.
 func handshake(t *testing.T, cert *tls.Certificate, host string, roots *x509.CertPool) error {
 	t.Helper()
+	return shake(t, &tls.Config{Certificates: []tls.Certificate{*cert}}, &tls.Config{ServerName: host, RootCAs: roots})
+}
+
+// shake returns what a client of that configuration says to such a server.
+func shake(t *testing.T, server, client *tls.Config) error {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	noError(t, err)
 	defer listener.Close()
@@ -158,11 +173,11 @@ func handshake(t *testing.T, cert *tls.Certificate, host string, roots *x509.Cer
 			return
 		}
 		defer conn.Close()
-		_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{*cert}}).HandshakeContext(t.Context())
+		_ = tls.Server(conn, server).HandshakeContext(t.Context())
 	}()
 	conn, err := net.Dial("tcp", listener.Addr().String())
 	noError(t, err)
-	err = tls.Client(conn, &tls.Config{ServerName: host, RootCAs: roots}).HandshakeContext(t.Context())
+	err = tls.Client(conn, client).HandshakeContext(t.Context())
 	conn.Close()
 	<-served
 	return err
@@ -190,7 +205,7 @@ func TestMintedLeavesServeEveryKey(t *testing.T) {
 		if name == "P-224" {
 			continue // no TLS 1.3 signature scheme (RFC 8446 section 4.2.3)
 		}
-		cert, err := a.Mint(t.Context(), o.leaf(t, plainServer(), test.pub), OK)
+		cert, err := a.Mint(t.Context(), o.leaf(t, plainServer(), test.pub), Judgment{Verdict: OK})
 		noError(t, err)
 		if err := handshake(t, cert, "www.example.com", poolOf(a.Certificate())); err != nil {
 			t.Errorf("%s: %v", name, err)
