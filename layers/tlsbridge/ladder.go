@@ -104,16 +104,3 @@ func (r *relay) redo(leaf []byte) func(context.Context, net.Conn) (net.Conn, err
 		return again.conn(), nil
 	}
 }
-
-// Changes are what a hello to a server has different from the client's own. 0 is nothing.
-type Changes uint16
-
-// Retry is a handshake with a server that failed for a reason that is ours, and that
-// Changes to the hello may cure.
-type Retry struct {
-	Changes Changes
-	Err     error
-}
-
-func (r *Retry) Error() string { return r.Err.Error() }
-func (r *Retry) Unwrap() error { return r.Err }

@@ -172,5 +172,5 @@ type namedHandshaker struct {
 }
 
 func handshakers() []namedHandshaker {
-	return []namedHandshaker{{"Go's hello", GoHello()}}
+	return []namedHandshaker{{"Go's hello", GoHello()}, {"the client's hello", Mirror()}}
 }

@@ -98,12 +98,13 @@ func TestTheAlertOfAnOpenSSLClientIsKnown(t *testing.T) {
 	}
 }
 
-// A server with certificates of two kinds shows us the one that this client can't check.
-func TestAClientThatChecksOtherSignaturesIsRescued(t *testing.T) {
+// A server with certificates of two kinds shows Go's hello the one that this client can't
+// check.
+func TestAClientThatChecksOtherSignaturesIsRescuedFromGosHello(t *testing.T) {
 	bridgetest.Baseline(t)
 	root := writePEM(t, nil, serverCA().cert.Raw)
 	addr, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA"), *certificate("RSA")}})
-	l := newLab(t, relayed(), addr, bridge.Limits{})
+	l := newLab(t, bridge.Chain(Relay(Config{Minter: copying{}, Hello: GoHello()})), addr, bridge.Limits{})
 	out, err := openssl(t, "Q\n", "s_client", "-tls1_3", "-sigalgs", "RSA-PSS+SHA256", "-servername", serverName,
 		"-verify_return_error", "-CAfile", root, "-connect", l.addr)
 	if err != nil || !strings.Contains(out, "Peer signature type: RSA-PSS") {
@@ -111,6 +112,22 @@ func TestAClientThatChecksOtherSignaturesIsRescued(t *testing.T) {
 	}
 	if flow, _ := l.ends(t); flow.Path() != "tls(pass)" {
 		t.Errorf("path %s, want a rescue", flow.Path())
+	}
+}
+
+// The client's own hello asks the server for the one that the client can check.
+func TestAClientThatChecksOtherSignaturesIsInspectedWithItsOwnHello(t *testing.T) {
+	bridgetest.Baseline(t)
+	root := writePEM(t, nil, mitmCA().cert.Raw)
+	addr, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA"), *certificate("RSA")}})
+	l := newLab(t, relayed(), addr, bridge.Limits{})
+	out, err := openssl(t, "Q\n", "s_client", "-tls1_3", "-sigalgs", "RSA-PSS+SHA256:ECDSA+SHA256", "-servername", serverName,
+		"-verify_return_error", "-CAfile", root, "-connect", l.addr)
+	if err != nil || !strings.Contains(out, "Peer signature type: RSA-PSS") && !strings.Contains(out, "Peer signature type: ECDSA") {
+		t.Errorf("openssl: %v\n%s", err, out)
+	}
+	if flow, _ := l.ends(t); flow.Path() != "tls" || !flow.Decrypted() {
+		t.Errorf("path %s, want it inspected", flow.Path())
 	}
 }
 

@@ -35,7 +35,7 @@ type Minter interface {
 type Config struct {
 	Minter Minter
 
-	// Hello shakes hands with servers; nil means GoHello().
+	// Hello shakes hands with servers; nil means Mirror().
 	Hello ServerHandshaker
 
 	// Policy says what to do with a flow, and by which rule, a word for its record; nil
@@ -105,7 +105,7 @@ type Info struct {
 // A bridge without a hop is connected to the server_name of the hello.
 func Relay(c Config) bridge.Layer {
 	if c.Hello == nil {
-		c.Hello = GoHello()
+		c.Hello = Mirror()
 	}
 	if c.Port == 0 {
 		c.Port = 443

@@ -1,0 +1,56 @@
+package mirror
+
+import "strings"
+
+// Changes are what a mirrored hello has different from the client's own. 0 is nothing: the hello is faithful.
+type Changes uint16
+
+// The changes. The first six cure what utls cannot do, the others what it sends and does not keep.
+const (
+	WithoutEncryptThenMAC       Changes = 1 << iota // encrypt_then_mac (RFC 7366)
+	KnownGroups                                     // groups that utls lacks are left out, and one that is left has a share
+	KnownSuites                                     // cipher suites that utls lacks are left out
+	HybridShare                                     // there is a share of X25519MLKEM768
+	WithoutDelegatedCredentials                     // delegated_credential (RFC 9345)
+	WithoutCompression                              // compress_certificate (RFC 8879)
+	WithoutECH                                      // encrypted_client_hello (RFC 9849)
+	WithoutRecordLimit                              // record_size_limit (RFC 8449)
+	WithoutPostHandshakeAuth                        // post_handshake_auth (RFC 8446 §4.2.6)
+)
+
+// String names the changes for people.
+func (c Changes) String() string {
+	if c == 0 {
+		return "faithful"
+	}
+	names := []string{
+		"without encrypt_then_mac", "known groups", "known suites", "hybrid share", "without delegated_credential",
+		"without compress_certificate", "without encrypted_client_hello", "without record_size_limit", "without post_handshake_auth",
+	}
+	var list []string
+	for i, name := range names {
+		if c&(1<<i) != 0 {
+			list = append(list, name)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// without returns the change that leaves an extension out, and 0 when there is none.
+func without(extension uint16) Changes {
+	switch extension {
+	case extEncryptThenMAC:
+		return WithoutEncryptThenMAC
+	case extDelegatedCredential:
+		return WithoutDelegatedCredentials
+	case extCompressCertificate:
+		return WithoutCompression
+	case extECH:
+		return WithoutECH
+	case extRecordSizeLimit:
+		return WithoutRecordLimit
+	case extPostHandshakeAuth:
+		return WithoutPostHandshakeAuth
+	}
+	return 0
+}

@@ -1,0 +1,196 @@
+package mirror
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"slices"
+	"testing"
+
+	utls "github.com/refraction-networking/utls"
+
+	"github.com/bridgeio/bridgeio/detect"
+)
+
+// masked returns a hello in which all that must be fresh is zero, and what must not be repeated is gone.
+func masked(h *detect.ClientHello) []byte {
+	b := binary.BigEndian.AppendUint16(nil, h.LegacyVersion)
+	b = append(b, byte(len(h.SessionID)))
+	for _, id := range h.CipherSuites {
+		b = binary.BigEndian.AppendUint16(b, id)
+	}
+	b = append(b, h.CompressionMethods...)
+	for _, e := range h.Extensions {
+		data := bytes.Clone(e.Data)
+		switch e.ID {
+		case extPreSharedKey, extEarlyData:
+			continue
+		case extSessionTicket:
+			data = nil
+		case extKeyShare:
+			for rest := data[2:]; len(rest) >= 4; {
+				n := 4 + int(binary.BigEndian.Uint16(rest[2:]))
+				if !isGREASE(binary.BigEndian.Uint16(rest)) {
+					clear(rest[4:n])
+				}
+				rest = rest[n:]
+			}
+		case extECH:
+			n := 8 + int(binary.BigEndian.Uint16(data[6:]))
+			clear(data[5:6])
+			clear(data[8:n])
+			clear(data[n+2:])
+		}
+		b = binary.BigEndian.AppendUint16(b, e.ID)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(data)))
+		b = append(b, data...)
+	}
+	return b
+}
+
+// fresh returns the parts of a hello that must not be the client's.
+func fresh(h *detect.ClientHello) [][]byte {
+	parts := [][]byte{h.Random}
+	if len(h.SessionID) > 0 {
+		parts = append(parts, h.SessionID)
+	}
+	if shares, ok := h.Extension(extKeyShare); ok {
+		for _, s := range split(shares) {
+			if !isGREASE(s.group) {
+				parts = append(parts, s.data)
+			}
+		}
+	}
+	return parts
+}
+
+// reuses reports whether X25519's half of the hybrid share is also X25519's own share.
+func reuses(h *detect.ClientHello) bool {
+	data, ok := h.Extension(extKeyShare)
+	if !ok {
+		return false
+	}
+	var half, own []byte
+	for _, s := range split(data) {
+		switch s.group {
+		case hybrid:
+			half = s.data[mlkemPublic:]
+		case uint16(utls.X25519):
+			own = s.data
+		}
+	}
+	return half != nil && bytes.Equal(half, own)
+}
+
+// capture returns the first records that Handshake sends.
+func capture(t *testing.T, hello *detect.ClientHello, config Config) []byte {
+	t.Helper()
+	near, far := tcpPair(t)
+	defer far.Close()
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := Handshake(t.Context(), near, hello, config)
+		done <- err
+	}()
+	wire := readHello(t, far)
+	far.Close()
+	if err := <-done; err == nil {
+		t.Error("a handshake with nobody succeeds")
+	}
+	near.Close()
+	return wire
+}
+
+func readHello(t *testing.T, c net.Conn) []byte {
+	t.Helper()
+	var wire []byte
+	for {
+		buf := make([]byte, 16<<10)
+		n, err := c.Read(buf)
+		if wire = append(wire, buf[:n]...); err != nil {
+			t.Errorf("after %d bytes of a hello: %v", len(wire), err)
+			return wire
+		}
+		if _, _, err := detect.ParseClientHello(wire); err == nil {
+			return wire
+		}
+	}
+}
+
+func TestTheHelloIsTheClientsButForWhatMustBeFresh(t *testing.T) {
+	for name, wire := range realHellos(t) {
+		t.Run(name, func(t *testing.T) {
+			theirs := parse(t, wire)
+			sent := capture(t, theirs, Config{})
+			ours := parse(t, sent)
+			if got, want := masked(ours), masked(theirs); !bytes.Equal(got, want) {
+				t.Errorf("sent\n%x, want\n%x", got, want)
+			}
+			if ours.RecordVersion != theirs.RecordVersion || ours.Records != theirs.Records {
+				t.Errorf("%d records of version %x, want %d of %x", ours.Records, ours.RecordVersion, theirs.Records, theirs.RecordVersion)
+			}
+			isResuming := theirs.HasPreSharedKey || theirs.HasEarlyData
+			if !isResuming && (ours.JA3() != theirs.JA3() || ours.JA4() != theirs.JA4()) {
+				t.Errorf("JA3 %s, JA4 %s; want %s, %s", ours.JA3(), ours.JA4(), theirs.JA3(), theirs.JA4())
+			}
+			if got, want := reuses(ours), reuses(theirs); got != want {
+				t.Errorf("the X25519 key is used twice: %v, want %v", got, want)
+			}
+			again := parse(t, capture(t, theirs, Config{}))
+			for i, part := range fresh(ours) {
+				if bytes.Equal(part, fresh(theirs)[i]) {
+					t.Errorf("part %d is the client's: %x", i, part)
+				}
+				if bytes.Equal(part, fresh(again)[i]) {
+					t.Errorf("part %d is the same twice: %x", i, part)
+				}
+			}
+		})
+	}
+}
+
+// A hello that came in several records leaves in as many.
+func TestTheHelloIsCutLikeTheClients(t *testing.T) {
+	hello := parse(t, realHellos(t)["chromium.0"])
+	for _, n := range []int{1, 2, 5} {
+		cut := appendRecords(nil, hello.RecordVersion, hello.Raw, n)
+		if got := parse(t, capture(t, parse(t, cut), Config{})); got.Records != n {
+			t.Errorf("%d records, want %d", got.Records, n)
+		}
+	}
+}
+
+func TestChangesChangeWhatTheyName(t *testing.T) {
+	for name, wire := range realHellos(t) {
+		t.Run(name, func(t *testing.T) {
+			hello := parse(t, wire)
+			for _, e := range hello.Extensions {
+				change := without(e.ID)
+				if change == 0 {
+					continue
+				}
+				ours := parse(t, capture(t, hello, Config{Changes: change}))
+				if _, there := ours.Extension(e.ID); there {
+					t.Errorf("%s: extension %d is there", change, e.ID)
+				}
+			}
+			ours := parse(t, capture(t, hello, Config{Changes: KnownGroups | KnownSuites}))
+			for _, g := range append(slices.Clone(ours.SupportedGroups), ours.KeyShareGroups...) {
+				if !isGREASE(g) && !isKnownGroup(g) {
+					t.Errorf("group %d is there", g)
+				}
+			}
+			for _, id := range ours.CipherSuites {
+				if !isGREASE(id) && !isSignalling(id) && !knownSuites[id] {
+					t.Errorf("suite %04x is there", id)
+				}
+			}
+			if slices.Contains(hello.SupportedGroups, hybrid) {
+				ours := parse(t, capture(t, hello, Config{Changes: HybridShare}))
+				if !slices.Contains(ours.KeyShareGroups, hybrid) {
+					t.Error("there is no hybrid share")
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,198 @@
+// Package mirror sends a client's own ClientHello to a server, and finishes the handshake.
+//
+// The hello that the server is sent has every extension of the client's, in the client's order and with the client's
+// bytes, but for what only the client can know or what must not be used twice: the random, the session identifier, the
+// key shares, tickets, and what is random in a GREASE ECH. So its JA3 and JA4 are the client's, and so is its length.
+//
+// utls does the cryptography. It does not do everything that a client may offer; where a server takes that up, the
+// error is a [Retry] that says what to change in the next hello.
+package mirror
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"runtime/debug"
+
+	utls "github.com/refraction-networking/utls"
+
+	"github.com/bridgeio/bridgeio/detect"
+)
+
+// Config is how Handshake works. The zero value mirrors faithfully, resumes nothing and shows no certificate.
+type Config struct {
+	Changes Changes
+
+	// Sessions has the tickets of earlier sessions, for this handshake alone; nil: none is resumed. It is used when the
+	// client tries to resume a session of its own.
+	Sessions utls.ClientSessionCache
+
+	// Certificate is asked when the server wants a client certificate, after the server has shown what it chose. A nil
+	// certificate means that there is none. Nil: the handshake fails with ErrClientCertificate.
+	Certificate func(*Request) (*tls.Certificate, error)
+
+	KeyLog io.Writer // gets the secrets (RFC 9850); nil: nobody does
+}
+
+// Request is a server's CertificateRequest.
+type Request struct {
+	State   Result
+	CAs     [][]byte // DER of names
+	Schemes []tls.SignatureScheme
+}
+
+// Result is what the handshake came to.
+type Result struct {
+	Version     uint16
+	CipherSuite uint16
+	Group       uint16 // NamedGroup of the key exchange; 0: it had none
+	ALPN        string
+	Chain       []*x509.Certificate // as sent, leaf first; not verified
+	OCSPStaple  []byte
+	Resumed     bool
+	Retried     bool   // there was a HelloRetryRequest
+	Sent        []byte // the first hello, a handshake message
+}
+
+// Handshake sends the server the client's hello over c and finishes the handshake. It does not verify the chain. Errors
+// are *Retry, *Unbridgeable, *Panic, what Config.Certificate said, or those of utls.
+func Handshake(ctx context.Context, c net.Conn, hello *detect.ClientHello, config Config) (*Session, *Result, error) {
+	h := &handshake{config: config, tap: &tap{Conn: c, records: hello.Records, version: hello.RecordVersion}}
+	err := contained(func() (err error) {
+		if h.spec, err = build(hello, config); err != nil {
+			return err
+		}
+		return h.run(ctx)
+	})
+	if err != nil {
+		return nil, nil, h.explain(err)
+	}
+	result := h.result(h.conn.ConnectionState())
+	h.tap.settle()
+	// The hello and its keys, 8 KB of them for a hybrid share, would stay as long as the connection.
+	h.conn.HandshakeState = utls.PubClientHandshakeState{}
+	h.conn.Extensions = nil
+	return newSession(h.conn, h.spec, &h.tap.flight), result, nil
+}
+
+// contained turns a panic of f into an error: a crafted hello must not take more with it than its own flow.
+func contained(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &Panic{v, debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// handshake is one that is under way.
+type handshake struct {
+	config Config
+	spec   *spec
+	tap    *tap
+	conn   *utls.UConn
+	state  utls.ConnectionState // when the server's flight was read
+	sent   []byte
+}
+
+func (h *handshake) run(ctx context.Context) error {
+	h.conn = utls.UClient(h.tap, h.utlsConfig(), utls.HelloCustom)
+	if err := h.apply(); err != nil {
+		return err
+	}
+	h.tap.heard = func(f *flight) {
+		// utls keeps the key of the first share only, and asks for it after this.
+		if keys := h.conn.HandshakeState.State13.KeyShareKeys; keys != nil && f.answered && !f.retried {
+			keys.Ecdhe = h.spec.shares.keys(f.group).Ecdhe
+		}
+	}
+	return h.conn.HandshakeContext(ctx)
+}
+
+// utlsConfig is for one connection: utls changes it.
+func (h *handshake) utlsConfig() *utls.Config {
+	return &utls.Config{
+		InsecureSkipVerify:     true, // the chain is judged, and mirrored, by the caller
+		SessionTicketsDisabled: h.config.Sessions == nil,
+		ClientSessionCache:     h.config.Sessions,
+		OmitEmptyPsk:           true,
+		// A hello without the extension for a ticket that there is would be a panic.
+		PreferSkipResumptionOnNilExtension: true,
+
+		Renegotiation:        utls.RenegotiateNever,
+		KeyLogWriter:         h.config.KeyLog,
+		VerifyConnection:     func(state utls.ConnectionState) error { h.state = state; return nil },
+		GetClientCertificate: h.certificate,
+	}
+}
+
+// apply has utls take the spec, and puts back what it makes up itself.
+func (h *handshake) apply() error {
+	s := h.spec
+	err := h.conn.ApplyPreset(&utls.ClientHelloSpec{
+		TLSVersMin: s.min, TLSVersMax: s.max,
+		CipherSuites: s.suites, CompressionMethods: s.hello.CompressionMethods, Extensions: s.extensions,
+	})
+	if err != nil {
+		return &Unbridgeable{Reason: "the hello can't be mirrored", Err: err}
+	}
+	to := h.conn.HandshakeState.Hello
+	to.Vers = s.hello.LegacyVersion
+	to.CipherSuites = s.suites
+	to.CompressionMethods = s.hello.CompressionMethods
+	to.SessionId = nil
+	if n := len(s.hello.SessionID); n > 0 {
+		to.SessionId = make([]byte, n)
+		random(to.SessionId)
+	}
+	_, to.TicketSupported = s.hello.Extension(extSessionTicket)
+	s.restoreGREASE()
+	h.conn.HandshakeState.State13.KeyShareKeys = s.shares.keys(0)
+	return nil
+}
+
+// restoreGREASE puts the client's GREASE values where utls has put its own: they must be the same everywhere.
+func (s *spec) restoreGREASE() {
+	if s.versions != nil {
+		copy(s.versions.Versions, s.hello.SupportedVersions)
+	}
+	if s.keyShare != nil {
+		i := 0
+		for _, group := range s.hello.KeyShareGroups {
+			if s.changes&KnownGroups != 0 && !isGREASE(group) && !isKnownGroup(group) {
+				continue
+			}
+			s.keyShare.KeyShares[i].Group = utls.CurveID(group)
+			i++
+		}
+	}
+}
+
+func (h *handshake) certificate(wanted *utls.CertificateRequestInfo) (*utls.Certificate, error) {
+	if h.config.Certificate == nil {
+		return nil, ErrClientCertificate
+	}
+	ours, err := h.config.Certificate(&Request{*h.result(h.state), wanted.AcceptableCAs, convertSchemes(wanted.SignatureSchemes)})
+	if err != nil || ours == nil {
+		return &utls.Certificate{}, err
+	}
+	return &utls.Certificate{Certificate: ours.Certificate, PrivateKey: ours.PrivateKey, Leaf: ours.Leaf}, nil
+}
+
+func convertSchemes(list []utls.SignatureScheme) []tls.SignatureScheme {
+	all := make([]tls.SignatureScheme, len(list))
+	for i, s := range list {
+		all[i] = tls.SignatureScheme(s)
+	}
+	return all
+}
+
+func (h *handshake) result(state utls.ConnectionState) *Result {
+	return &Result{
+		Version: state.Version, CipherSuite: state.CipherSuite, Group: h.tap.flight.group, ALPN: state.NegotiatedProtocol,
+		Chain: state.PeerCertificates, OCSPStaple: state.OCSPResponse,
+		Resumed: state.DidResume, Retried: h.tap.flight.retried, Sent: h.tap.sent,
+	}
+}

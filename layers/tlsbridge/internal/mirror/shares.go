@@ -1,0 +1,174 @@
+package mirror
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/mlkem"
+	"crypto/rand"
+	"encoding/binary"
+	"slices"
+
+	utls "github.com/refraction-networking/utls"
+)
+
+// hybrid is X25519MLKEM768, the one hybrid group that utls has. Its share is the ML-KEM one, and then X25519's.
+const (
+	hybrid      = uint16(utls.X25519MLKEM768)
+	mlkemPublic = mlkem.EncapsulationKeySize768
+)
+
+// shares are the private keys of a key_share.
+type shares struct {
+	byGroup map[uint16]*ecdh.PrivateKey
+	mlkem   *utls.KeySharePrivateKeys // of the hybrid share; nil: there is none
+	first   *ecdh.PrivateKey
+}
+
+// newKeyShare makes a key_share (RFC 8446 §4.2.8) like the client's with fresh keys. data is well formed.
+func (s *spec) newKeyShare(data []byte) (*utls.KeyShareExtension, error) {
+	s.shares.byGroup = make(map[uint16]*ecdh.PrivateKey)
+	ext := &utls.KeyShareExtension{}
+	theirs := split(data)
+	var reused bool // X25519's half of the hybrid share is X25519's own share
+	for _, a := range theirs {
+		for _, b := range theirs {
+			if a.group == hybrid && b.group == uint16(utls.X25519) && len(a.data) > mlkemPublic {
+				reused = bytes.Equal(a.data[mlkemPublic:], b.data)
+			}
+		}
+	}
+	for _, t := range theirs {
+		if s.changes&KnownGroups != 0 && !isGREASE(t.group) && !isKnownGroup(t.group) {
+			continue
+		}
+		ours, err := s.share(t.group, t.data, reused)
+		if err != nil {
+			return nil, err
+		}
+		ext.KeyShares = append(ext.KeyShares, utls.KeyShare{Group: utls.CurveID(t.group), Data: ours})
+	}
+	return ext, s.addShares(ext)
+}
+
+// addShares adds the shares that the changes ask for.
+func (s *spec) addShares(ext *utls.KeyShareExtension) error {
+	add := func(group uint16) error {
+		data, err := s.share(group, nil, false)
+		if err == nil {
+			ext.KeyShares = append(ext.KeyShares, utls.KeyShare{Group: utls.CurveID(group), Data: data})
+		}
+		return err
+	}
+	if s.changes&HybridShare != 0 && s.shares.mlkem == nil && slices.Contains(s.groups, hybrid) {
+		if err := add(hybrid); err != nil {
+			return err
+		}
+	}
+	if s.changes&KnownGroups == 0 || s.shares.first != nil {
+		return nil
+	}
+	i := slices.IndexFunc(s.groups, isKnownGroup)
+	if i < 0 {
+		return &Unbridgeable{Reason: "no group that is known here"}
+	}
+	return add(s.groups[i])
+}
+
+type share struct {
+	group uint16
+	data  []byte
+}
+
+// split returns the shares of a key_share.
+func split(data []byte) []share {
+	var all []share
+	for b := data[2:]; len(b) >= 4; {
+		n := 4 + int(binary.BigEndian.Uint16(b[2:]))
+		all = append(all, share{binary.BigEndian.Uint16(b), b[4:n]})
+		b = b[n:]
+	}
+	return all
+}
+
+// share makes the public share of a group, and keeps the private one. What has no meaning here, and what the server
+// must not choose because it is malformed, is filled with as many random bytes as the client's.
+func (s *spec) share(group uint16, like []byte, reused bool) ([]byte, error) {
+	switch {
+	case isGREASE(group):
+		return like, nil
+	case group == hybrid:
+		return s.hybridShare(reused)
+	case curveOf(group) == nil:
+		filler := make([]byte, len(like))
+		random(filler)
+		return filler, nil
+	}
+	key, err := s.key(group)
+	if err != nil {
+		return nil, err
+	}
+	return key.PublicKey().Bytes(), nil
+}
+
+// key returns the private key of a group, the same each time.
+func (s *spec) key(group uint16) (*ecdh.PrivateKey, error) {
+	if key, ok := s.shares.byGroup[group]; ok {
+		return key, nil
+	}
+	key, err := curveOf(group).GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	s.shares.byGroup[group] = key
+	if s.shares.first == nil {
+		s.shares.first = key
+	}
+	return key, nil
+}
+
+func (s *spec) hybridShare(reused bool) ([]byte, error) {
+	kem, err := mlkem.GenerateKey768()
+	if err != nil {
+		return nil, err
+	}
+	var x *ecdh.PrivateKey
+	if reused {
+		x, err = s.key(uint16(utls.X25519))
+	} else {
+		x, err = ecdh.X25519().GenerateKey(rand.Reader)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.shares.first == nil {
+		s.shares.first = x
+	}
+	s.shares.mlkem = &utls.KeySharePrivateKeys{Mlkem: kem, MlkemEcdhe: x}
+	return append(kem.EncapsulationKey().Bytes(), x.PublicKey().Bytes()...), nil
+}
+
+func curveOf(group uint16) ecdh.Curve {
+	switch utls.CurveID(group) {
+	case utls.X25519:
+		return ecdh.X25519()
+	case utls.CurveP256:
+		return ecdh.P256()
+	case utls.CurveP384:
+		return ecdh.P384()
+	case utls.CurveP521:
+		return ecdh.P521()
+	}
+	return nil
+}
+
+// keys returns the private keys as utls takes them, for a server that chose group; 0: it has not chosen yet.
+func (s *shares) keys(group uint16) *utls.KeySharePrivateKeys {
+	k := &utls.KeySharePrivateKeys{Ecdhe: s.first}
+	if s.mlkem != nil {
+		k.Mlkem, k.MlkemEcdhe = s.mlkem.Mlkem, s.mlkem.MlkemEcdhe
+	}
+	if key, ok := s.byGroup[group]; ok {
+		k.Ecdhe = key
+	}
+	return k
+}

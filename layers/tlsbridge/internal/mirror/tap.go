@@ -1,0 +1,67 @@
+package mirror
+
+import (
+	"encoding/binary"
+	"net"
+)
+
+// tap is the transport of a handshake. It lets the first hello look like the client's on the wire, and looks at what
+// the server says before utls does.
+type tap struct {
+	net.Conn
+	records int    // how many the hello is cut into
+	version uint16 // legacy_record_version of the hello
+	sent    []byte // the hello
+	flight  flight
+	heard   func(*flight)
+	settled bool
+}
+
+func (t *tap) Write(p []byte) (int, error) {
+	if t.sent != nil || t.settled {
+		return t.Conn.Write(p)
+	}
+	t.sent = joined(p)
+	if _, err := t.Conn.Write(appendRecords(nil, t.version, t.sent, t.records)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// joined returns the payload of complete records.
+func joined(p []byte) []byte {
+	var all []byte
+	for len(p) >= recordHeaderLen {
+		n := min(recordHeaderLen+int(binary.BigEndian.Uint16(p[3:])), len(p))
+		all = append(all, p[recordHeaderLen:n]...)
+		p = p[n:]
+	}
+	return all
+}
+
+// appendRecords cuts a handshake message into n records, or into as many as it takes.
+func appendRecords(b []byte, version uint16, message []byte, n int) []byte {
+	const most = 1 << 14
+	size := min((len(message)+max(n, 1)-1)/max(n, 1), most)
+	for len(message) > 0 {
+		piece := message[:min(size, len(message))]
+		b = append(b, recordHandshake)
+		b = binary.BigEndian.AppendUint16(b, version)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(piece)))
+		b = append(b, piece...)
+		message = message[len(piece):]
+	}
+	return b
+}
+
+func (t *tap) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	if !t.settled && !t.flight.closed {
+		t.flight.feed(p[:n])
+		t.heard(&t.flight)
+	}
+	return n, err
+}
+
+// settle ends the looking.
+func (t *tap) settle() { t.settled, t.sent, t.heard = true, nil, nil }
