@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -23,3 +24,6 @@ func ofOneAuthority(p peers.Program) peers.Program {
 	p.Env = append(p.Env, "XDG_CONFIG_HOME="+filepath.Join(binaries(), "config"))
 	return p
 }
+
+// onLoopback is an address that names no host.
+func onLoopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
