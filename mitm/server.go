@@ -56,7 +56,7 @@ func New(config Config) (*Server, error) {
 		Handler:  s.handle,
 		Dial:     s.dial,
 		Limits:   config.Limits,
-		Observer: config.Observer,
+		Observer: bridge.Observers(config.Observer, config.Bypass.Observer()),
 	}
 	if err := s.listen(); err != nil {
 		s.Close()
