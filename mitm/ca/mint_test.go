@@ -12,11 +12,14 @@ import (
 	"flag"
 	"io"
 	"math/big"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -82,15 +85,71 @@ func TestMintFailsForAKeyItHasNoLikeOf(t *testing.T) {
 	t.Error("a leaf was minted")
 }
 
-func TestMintGivesUpWithItsContext(t *testing.T) {
-	pool := &rsaKeys{slots: []*rsaSlot{{bits: 2048, ready: make(chan struct{})}}, stop: make(chan struct{})}
-	a := &Authority{keys: &leafKeys{rsa: pool}, leaves: newCache(1), trusted: &issuer{}}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := a.Mint(ctx, newOrigin(t).leaf(t, plainServer(), rsaPublic(2048)), Judgment{Verdict: OK})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("Mint = %v, want %v", err, context.Canceled)
+// waiting returns an authority that has no RSA key yet, and what gives it one.
+func waiting(t *testing.T) (a *Authority, fill func()) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "leaf-rsa.key"))
+	noError(t, err)
+	private, err := parseKey(text)
+	noError(t, err)
+	key, err := newLeafKey(private)
+	noError(t, err)
+	slot := &rsaSlot{bits: 2048, ready: make(chan struct{})}
+	root := newOrigin(t)
+	signer := newIssuer(root.rootKey, []*x509.Certificate{root.root})
+	a = &Authority{
+		keys:    &leafKeys{rsa: &rsaKeys{slots: []*rsaSlot{slot}, stop: make(chan struct{})}},
+		leaves:  newCache(2),
+		trusted: signer,
 	}
+	return a, func() {
+		slot.key = key
+		close(slot.ready)
+	}
+}
+
+func TestMintGivesUpWithItsContext(t *testing.T) {
+	a, _ := waiting(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gaveUp := errors.New("the client left")
+	cancel(gaveUp)
+	_, err := a.Mint(ctx, newOrigin(t).leaf(t, plainServer(), rsaPublic(2048)), Judgment{Verdict: OK})
+	if !errors.Is(err, gaveUp) {
+		t.Errorf("Mint = %v, want %v", err, gaveUp)
+	}
+}
+
+// TestMintNeverGeneratesAnRSAKey: in a bubble Wait returns when every goroutine waits, and none computes.
+func TestMintNeverGeneratesAnRSAKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, fill := waiting(t)
+		server := newOrigin(t).leaf(t, plainServer(), rsaPublic(2048))
+		minted := make(chan *tls.Certificate, 2)
+		for _, mint := range []func(context.Context) (*tls.Certificate, error){
+			func(ctx context.Context) (*tls.Certificate, error) { return a.Mint(ctx, server, Judgment{Verdict: OK}) },
+			func(ctx context.Context) (*tls.Certificate, error) {
+				return a.MintNamed(ctx, "www.example.com", server, Judgment{Verdict: OK})
+			},
+		} {
+			go func() {
+				leaf, err := mint(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				minted <- leaf
+			}()
+		}
+		synctest.Wait()
+		if len(minted) != 0 {
+			t.Fatal("a leaf was minted without a key")
+		}
+		fill()
+		for range 2 {
+			if leaf := <-minted; leaf == nil || leaf.PrivateKey != crypto.PrivateKey(a.keys.rsa.slots[0].key.signer) {
+				t.Error("the leaf has a key of its own")
+			}
+		}
+	})
 }
 
 // countingSigner counts signatures.
@@ -164,6 +223,8 @@ func TestTheCacheTellsServersAndSignersApart(t *testing.T) {
 	}
 }
 
+// TestReplicasMintTheSameBytes has replicas mint at the same time, each in an order of its own: all kinds of keys, for
+// all verdicts, with and without a status, and by name.
 func TestReplicasMintTheSameBytes(t *testing.T) {
 	dir, other := rsaDir(t), rsaDir(t)
 	one := open(t, dir)
@@ -173,21 +234,77 @@ func TestReplicasMintTheSameBytes(t *testing.T) {
 		writeFile(t, filepath.Join(other, name), text)
 	}
 	both := append(certificatePEM(one.trusted.cert.Raw), pkcs8(t, one.trusted.key)...)
-	loaded, err := load(t, both)
-	noError(t, err)
+	replicas := map[string]*Authority{"first": one, "restarted": open(t, dir), "copied": open(t, other)}
+	for _, name := range []string{"loaded", "loaded elsewhere"} {
+		loaded, err := load(t, both)
+		noError(t, err)
+		replicas[name] = loaded
+	}
+	orders, status := ordersFor(t), someStatus()
+	minted := map[string][]string{}
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	for name, replica := range replicas {
+		for range 2 {
+			running.Go(func() {
+				for _, i := range rand.Perm(len(orders)) {
+					bytes, err := orders[i].fill(t.Context(), replica, status)
+					if err != nil {
+						t.Errorf("%s: %s: %v", name, orders[i].name, err)
+					}
+					mu.Lock()
+					minted[orders[i].name] = append(minted[orders[i].name], bytes)
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	running.Wait()
+	for _, order := range orders {
+		all := minted[order.name]
+		if distinct := slices.Compact(slices.Sorted(slices.Values(all))); len(all) != 2*len(replicas) || len(distinct) != 1 {
+			t.Errorf("%s: %d replicas mint %d different leaves", order.name, len(replicas), len(distinct))
+		}
+	}
+}
+
+// order is one leaf to mint.
+type order struct {
+	name    string
+	server  *x509.Certificate
+	verdict Verdict
+	named   bool
+}
+
+func ordersFor(t *testing.T) []order {
+	t.Helper()
 	o := newOrigin(t)
-	replicas := map[string]*Authority{"restarted": open(t, dir), "copied": open(t, other), "loaded": loaded}
+	var all []order
 	for kind, test := range serverKeys(t) {
 		server := o.leaf(t, plainServer(), test.pub)
 		for _, verdict := range allVerdicts {
-			want := mustMint(t, one, server, verdict)
-			for name, replica := range replicas {
-				if got := mustMint(t, replica, server, verdict); !got.Equal(want) {
-					t.Errorf("%s, %v: the %s authority mints other bytes", kind, verdict, name)
-				}
-			}
+			all = append(all, order{kind + ", " + verdict.String(), server, verdict, false})
 		}
+		all = append(all, order{kind + ", by name", server, OK, true}, order{kind + ", by name, of an invalid one", server, Expired, true})
 	}
+	return all
+}
+
+// fill returns all that a client is shown: the leaf without and with a staple.
+func (o order) fill(ctx context.Context, a *Authority, status *Status) (string, error) {
+	var shown []byte
+	for _, j := range []Judgment{{Verdict: o.verdict}, {o.verdict, status}} {
+		mint := func() (*tls.Certificate, error) { return a.Mint(ctx, o.server, j) }
+		if o.named {
+			mint = func() (*tls.Certificate, error) { return a.MintNamed(ctx, "www.example.com", o.server, j) }
+		}
+		leaf, err := mint()
+		if err != nil {
+			return "", err
+		}
+		shown = append(append(shown, bytes.Join(leaf.Certificate, nil)...), leaf.OCSPStaple...)
+	}
+	return string(shown), nil
 }
 
 // fixedAuthority and fixedServer depend on nothing but this file.
@@ -224,11 +341,15 @@ func TestMintedBytesStay(t *testing.T) {
 	var got []byte
 	for _, kind := range []string{"P-256", "P-384", "P-521", "Ed25519", "RSA 2048"} {
 		server := fixedServer(t, serverKeys(t)[kind].pub)
-		for _, verdict := range []Verdict{OK, UnknownIssuer, SelfSigned} {
+		for _, verdict := range []Verdict{OK, UnknownIssuer, SelfSigned, BadSignature} {
 			got = append(got, kind+", "+verdict.String()+"\n"...)
 			got = append(got, certificatePEM(mustMint(t, a, server, verdict).Raw)...)
 		}
 	}
+	at := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	status := &Status{ProducedAt: at, ThisUpdate: at, NextUpdate: at.AddDate(0, 0, 7)}
+	stapled := mustStaple(t, a, fixedServer(t, serverKeys(t)["P-256"].pub), Judgment{OK, status})
+	got = append(got, block("OCSP RESPONSE", stapled.OCSPStaple)...)
 	golden := filepath.Join("testdata", "minted.pem")
 	if *update {
 		noError(t, os.WriteFile(golden, got, 0o644))
