@@ -24,6 +24,8 @@ type conn struct {
 	tls Session
 	t   *transport
 
+	acceptance *acceptance // of a client that was shown a certificate of ours; else nil
+
 	mu       sync.Mutex
 	end      bridge.End  // how the peer ended its direction
 	saidBye  bool        // we have sent close_notify
@@ -43,7 +45,7 @@ const closeGrace = 250 * time.Millisecond
 // Read reads decrypted bytes. A truncation is io.ErrUnexpectedEOF.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.tls.Read(p)
-	return n, c.note(err)
+	return n, c.note(n, err)
 }
 
 // TryRead reads what can be had without waiting.
@@ -53,9 +55,9 @@ func (c *conn) TryRead(p []byte) (int, error) {
 	c.t.try = false
 	switch {
 	case !errors.Is(err, errNothingYet):
-		return n, c.note(err)
+		return n, c.note(n, err)
 	case n > 0:
-		return n, nil
+		return n, c.note(n, nil)
 	}
 	return 0, bridge.ErrWouldBlock
 }
@@ -63,11 +65,16 @@ func (c *conn) TryRead(p []byte) (int, error) {
 // AwaitRead waits for bytes of the transport.
 func (c *conn) AwaitRead() error { return c.t.s.AwaitRead() }
 
-// note records how a read ended the peer's direction, and returns the error to give.
-func (c *conn) note(err error) error {
+// note records that the peer spoke, and how a read ended its direction, and returns the
+// error to give.
+func (c *conn) note(n int, err error) error {
+	if n > 0 {
+		c.acceptance.hears()
+	}
 	if err == nil || isTimeout(err) {
 		return err
 	}
+	c.acceptance.ends(err, c.t.ended() != bridge.Open || errors.Is(err, io.EOF))
 	end := c.endOf(err)
 	c.mu.Lock()
 	if c.end == bridge.Open {
@@ -113,6 +120,7 @@ const maxPlaintext = 1 << 14
 
 // Write writes p in records. After a timeout it can go on.
 func (c *conn) Write(p []byte) (n int, err error) {
+	c.acceptance.says()
 	for {
 		if err := c.t.ready(); err != nil {
 			return n, err
@@ -135,6 +143,7 @@ func (c *conn) CloseWrite() error { return c.EndWrite(bridge.Clean) }
 // once the peer has ended its direction too, or after a moment. Cut sends the
 // transport's end alone. Reset resets it.
 func (c *conn) EndWrite(e bridge.End) error {
+	c.acceptance.says()
 	if e != bridge.Clean {
 		return c.t.s.EndWrite(e)
 	}
@@ -170,6 +179,7 @@ func (c *conn) forgetLastCall() {
 
 // Close sends close_notify, if that is possible at once, and closes the transport.
 func (c *conn) Close() error {
+	c.acceptance.says()
 	c.forgetLastCall()
 	c.t.s.SetWriteDeadline(time.Now().Add(closeGrace))
 	c.tls.Close() // interrupts; that the goodbye could not be said is no fault of the caller

@@ -59,4 +59,3 @@ func mirrorError(err error) error {
 	}
 	return err
 }
-

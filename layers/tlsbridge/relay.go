@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
@@ -91,11 +92,23 @@ type Info struct {
 	ServerJA4      string            // likewise
 	Rung           string            // what is different between the two: "faithful" is nothing
 	ECH            string            // of the client's hello: "offered" (real or GREASE), "accepted" with one of ECHKeys; "": none
-	Refusal        Refusal           // how the client has refused the certificate
+	Refusal        Refusal           // how the client has refused the certificate in the handshake; see Refused
 	ServerLeaf     [sha256.Size]byte // of the certificate that the server showed
 	MintedLeaf     [sha256.Size]byte // of the one that the client was shown
 	Verdict        string            // the Minter's
 	Rule           string            // the Policy's; "": it has not said
+
+	later *atomic.Value // the Refusal that came after the handshake
+}
+
+// Refused returns how the client has refused the certificate, in the handshake or, so far,
+// after it.
+func (i *Info) Refused() Refusal {
+	if i.Refusal == NotRefused && i.later != nil {
+		how, _ := i.later.Load().(Refusal)
+		return how
+	}
+	return i.Refusal
 }
 
 // Relay returns the layer that bridges TLS: the client's hello is held back until the
@@ -231,12 +244,15 @@ func (r *relay) answerClient(ctx context.Context, server *serverSide) (*conn, er
 		server.question.askAs(config)
 		limit = max(limit, askPatience)
 	}
+	shown := notingUse(config)
 	client, leg, err := serve(ctx, r.b, r.Limiter, limit, config)
 	if err != nil {
 		server.abandon(err)
+		r.refusedInHandshake(err, *shown)
 		return nil, err
 	}
 	r.info.Client = leg
+	client.acceptance = r.awaitAcceptance()
 	if server.question == nil {
 		return client, nil
 	}
