@@ -161,7 +161,7 @@ func TestTLSEachAlertReachesEachClient(t *testing.T) {
 			if got, want := says(through.port()), says(port); got != want || want == "" {
 				t.Errorf("alert %d: %s says %q, without mitm %q", alert, name, got, want)
 			}
-			if f := m.flow(t); f.EndedBy != "server" {
+			if f := m.flow(t); f.Reason != "tls_server" || f.EndedBy != "server" {
 				t.Errorf("alert %d: %s: flow %+v, want one that the server ended", alert, name, f)
 			}
 		}

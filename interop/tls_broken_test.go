@@ -52,6 +52,8 @@ func faults(t *testing.T, known *issuer) []fault {
 		{"below an intermediate that is not sent", "unknown issuer", below.server(t), false},
 		{"below an intermediate that has expired", "unknown issuer", withChain(stale.server(t), stale), true},
 		{"self-signed", "self-signed", self, false},
+		{"with a bad signature", "bad signature", spoiled(t, known.server(t)), false},
+		{"with a bad signature, expired", "bad signature", spoiled(t, known.server(t, expired)), false},
 	}
 }
 
