@@ -4,23 +4,78 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"time"
+	"errors"
+	"sync"
 
 	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 	"github.com/bridgeio/bridgeio/mitm/ca"
 )
 
+// Verify says what becomes of a flow whose server has a certificate that does not verify.
+type Verify uint8
+
+const (
+	VerifyMirror Verify = iota // the client is shown one that does not verify either
+	VerifyIgnore               // the client's is signed by the authority it trusts; copied faults stay
+)
+
+// LeafCert says what the client's certificate is made of.
+type LeafCert uint8
+
+const (
+	LeafClone   LeafCert = iota // of the server's
+	LeafSign                    // likewise, and always signed by the authority that clients trust, as with VerifyIgnore
+	LeafNoClone                 // of the name that the client asks for
+)
+
 // Minter makes the certificates that clients are shown in the place of the servers'. What
-// does not verify gets a leaf that does not verify either. It is a tlsbridge.Minter.
+// does not verify gets a leaf that does not verify either, unless Verify or LeafCert say
+// otherwise. It is a tlsbridge.Minter. The zero value of each field but Authority is a
+// default; none is changed after first use.
+//
+// The word that Mint returns is what verifying came to, whatever was made of it: "ok" or
+// what is wrong.
 type Minter struct {
 	Authority *ca.Authority
 	Roots     *x509.CertPool // what servers are verified against; nil means the system's
+	Verify    Verify
+	LeafCert  LeafCert
+
+	once     sync.Once
+	verifier *ca.Verifier
 }
 
-// Mint implements tlsbridge.Minter.
-func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, _ *detect.ClientHello) (*tls.Certificate, string, error) {
-	verdict := ca.Classify(server.Chain, m.Roots, server.Name, time.Now())
-	leaf, err := m.Authority.Mint(ctx, server.Chain[0], ca.Judgment{Verdict: verdict})
-	return leaf, verdict.String(), err
+// Mint implements tlsbridge.Minter. It waits only for an RSA key, in the first seconds of
+// an Authority, and no longer than ctx.
+func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *detect.ClientHello) (*tls.Certificate, string, error) {
+	if len(server.Chain) == 0 {
+		return nil, "", errors.New("the server has shown no certificate")
+	}
+	m.once.Do(func() { m.verifier = ca.NewVerifier(m.Roots) })
+	judgment := m.verifier.Verify(server.Chain, server.OCSPStaple, server.Name)
+	word := judgment.Verdict.String()
+	if m.Verify == VerifyIgnore || m.LeafCert == LeafSign {
+		judgment = judgment.AsIfValid()
+	}
+	if _, asked := hello.Extension(statusRequest); !asked {
+		// A hello of ours has asked for the client that has not.
+		judgment.Status = nil
+	}
+	leaf, err := m.mint(ctx, server, judgment)
+	return leaf, word, err
+}
+
+// statusRequest is the extension with which a client asks for a staple (RFC 6066 §8).
+const statusRequest = 5
+
+func (m *Minter) mint(ctx context.Context, server *tlsbridge.Snapshot, judgment ca.Judgment) (*tls.Certificate, error) {
+	if m.LeafCert == LeafNoClone {
+		leaf, err := m.Authority.MintNamed(ctx, server.Name, server.Chain[0], judgment)
+		if !errors.Is(err, ca.ErrNotAName) {
+			return leaf, err
+		}
+		// The client asks for nothing that a certificate could be for.
+	}
+	return m.Authority.Mint(ctx, server.Chain[0], judgment)
 }
