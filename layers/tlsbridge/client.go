@@ -18,7 +18,7 @@ func pinned(server *Snapshot, leaf *tls.Certificate) *tls.Config {
 		MinVersion:             server.Version,
 		MaxVersion:             server.Version,
 		CurvePreferences:       curves(server.Leg),
-		SessionTicketsDisabled: true, // a resumed session would show no certificate
+		SessionTicketsDisabled: true, // but for those of Tickets
 	}
 	if server.ALPN != "" {
 		c.NextProtos = []string{server.ALPN}

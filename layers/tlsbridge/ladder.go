@@ -44,7 +44,9 @@ func (r *relay) climb(ctx, while context.Context) (*serverSide, error) {
 // shakeServer shakes hands with the server over s, to the end or to a question.
 func (r *relay) shakeServer(ctx, while context.Context, s *bridge.Stream) (*serverSide, error) {
 	server := &serverSide{}
-	offer := &Offer{Hello: r.hello, Changes: r.lesson.changes, KeyLog: r.KeyLog}
+	offer := &Offer{
+		Hello: r.hello, Changes: r.lesson.changes, Sessions: r.Sessions.of(r.b.Flow(), r.hello), KeyLog: r.KeyLog,
+	}
 	server.attempt = begin(ctx, bridge.Server, s, r.Limiter, r.b.Limits().Turn,
 		func(ctx context.Context, under net.Conn, ask asker) (session Session, err error) {
 			offer.Certificate = r.certificate(ask)

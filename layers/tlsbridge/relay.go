@@ -240,6 +240,10 @@ func (r *relay) reach(ctx context.Context) (server *serverSide, err error) {
 // what is left of that to its end, if the server waits for the client.
 func (r *relay) answerClient(ctx context.Context, server *serverSide) (*conn, error) {
 	config, limit := pinned(server.shown, server.leaf), r.b.Limits().Turn
+	config.KeyLogWriter = r.KeyLog
+	if r.Tickets != nil {
+		r.Tickets.bind(config, bondOf(server.shown, server.leaf))
+	}
 	if server.question != nil {
 		server.question.askAs(config)
 		limit = max(limit, askPatience)

@@ -16,6 +16,7 @@ const (
 	WithoutECH                                      // encrypted_client_hello (RFC 9849)
 	WithoutRecordLimit                              // record_size_limit (RFC 8449)
 	WithoutPostHandshakeAuth                        // post_handshake_auth (RFC 8446 §4.2.6)
+	WithoutResumption                               // no session is resumed
 )
 
 // String names the changes for people.
@@ -26,6 +27,7 @@ func (c Changes) String() string {
 	names := []string{
 		"without encrypt_then_mac", "known groups", "known suites", "hybrid share", "without delegated_credential",
 		"without compress_certificate", "without encrypted_client_hello", "without record_size_limit", "without post_handshake_auth",
+		"without resumption",
 	}
 	var list []string
 	for i, name := range names {

@@ -49,6 +49,10 @@ func (h *handshake) explain(err error) error {
 	if h.spec == nil || h.conn == nil {
 		return err
 	}
+	if h.conn.HandshakeState.Session != nil && h.config.Changes&WithoutResumption == 0 {
+		// The ticket may be what was wrong, and the client's own might be good.
+		return &Retry{WithoutResumption, err}
+	}
 	if cure := h.cure(err.Error()) &^ h.config.Changes; cure != 0 {
 		return &Retry{cure, err}
 	}

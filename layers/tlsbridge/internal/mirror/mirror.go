@@ -116,7 +116,7 @@ func (h *handshake) utlsConfig() *utls.Config {
 	return &utls.Config{
 		InsecureSkipVerify:     true, // the chain is judged, and mirrored, by the caller
 		SessionTicketsDisabled: h.config.Sessions == nil,
-		ClientSessionCache:     h.config.Sessions,
+		ClientSessionCache:     h.sessions(),
 		OmitEmptyPsk:           true,
 		// A hello without the extension for a ticket that there is would be a panic.
 		PreferSkipResumptionOnNilExtension: true,
@@ -127,6 +127,19 @@ func (h *handshake) utlsConfig() *utls.Config {
 		GetClientCertificate: h.certificate,
 	}
 }
+
+// sessions are those that may be resumed, to which new ones are added.
+func (h *handshake) sessions() utls.ClientSessionCache {
+	if h.config.Sessions == nil || h.config.Changes&WithoutResumption == 0 {
+		return h.config.Sessions
+	}
+	return addOnly{h.config.Sessions}
+}
+
+// addOnly is a cache out of which nothing is taken.
+type addOnly struct{ utls.ClientSessionCache }
+
+func (addOnly) Get(string) (*utls.ClientSessionState, bool) { return nil, false }
 
 // apply has utls take the spec, and puts back what it makes up itself.
 func (h *handshake) apply() error {

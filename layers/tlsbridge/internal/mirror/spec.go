@@ -74,7 +74,7 @@ func build(hello *detect.ClientHello, c Config) (*spec, error) {
 			s.extensions = append(s.extensions, made)
 		}
 	}
-	if hello.HasPreSharedKey && c.Sessions != nil {
+	if hello.HasPreSharedKey && c.Sessions != nil && c.Changes&WithoutResumption == 0 {
 		s.extensions = append(s.extensions, &utls.UtlsPreSharedKeyExtension{}) // always the last (RFC 8446 §4.2.11)
 	}
 	return s, nil
