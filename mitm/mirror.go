@@ -52,9 +52,11 @@ func (s *Server) mirror(limiter *tlsbridge.Limiter) tlsbridge.Config {
 		ClientCertificate: func(server *tlsbridge.Snapshot) *tls.Certificate {
 			return s.config.clientCertificate(server.Name)
 		},
-		Refused: s.refused,
-		ECHKeys: s.config.ECHKeys,
-		KeyLog:  s.config.KeyLog,
+		Refused:  s.refused,
+		Tickets:  tlsbridge.NewTickets(s.secret),
+		Sessions: tlsbridge.NewSessions(),
+		ECHKeys:  s.config.ECHKeys,
+		KeyLog:   s.config.KeyLog,
 	}
 	if s.config.Fingerprint == FingerprintGo {
 		c.Hello = tlsbridge.GoHello()

@@ -16,7 +16,8 @@ import (
 type Server struct {
 	config    Config
 	authority *ca.Authority
-	opened    bool // the authority is ours to close
+	opened    bool   // the authority is ours to close
+	secret    []byte // of session tickets; replicas with the same authority share it
 	listeners []*listener
 	proxy     *bridge.Proxy
 	loops     sync.Map // addresses of refused dials to ourselves, each logged once
@@ -75,6 +76,10 @@ func (s *Server) openAuthority() error {
 			return err
 		}
 		s.opened = true
+	}
+	var err error
+	if s.secret, err = s.authority.Secret("session tickets"); err != nil {
+		return err
 	}
 	if s.authority.ExpiresSoon(time.Now()) {
 		s.config.Log.Warn("the certificate authority expires soon", "not_after", s.authority.Certificate().NotAfter)

@@ -37,6 +37,15 @@ func (r *relay) refuse(ctx context.Context, a Alert, why error) error {
 	return bridge.Final(why)
 }
 
+// Refused is a Minter's error that ends the flow: the client is sent the alert.
+type Refused struct {
+	Alert Alert
+	Err   error
+}
+
+func (r *Refused) Error() string { return r.Err.Error() }
+func (r *Refused) Unwrap() error { return r.Err }
+
 // serverFailed is what becomes of a flow whose server side did not come about: the
 // client is shown what it would have seen without us, or rescued when the reason is
 // ours.
@@ -48,6 +57,7 @@ func (r *relay) serverFailed(ctx context.Context, err error) error {
 		failed *HandshakeError
 		dial   *bridge.DialError
 		cannot *Unbridgeable
+		denied *Refused
 	)
 	isHandshake := errors.As(err, &failed)
 	if why, ours := r.rescuable(err); ours && r.canRescue(ctx) {
@@ -55,6 +65,9 @@ func (r *relay) serverFailed(ctx context.Context, err error) error {
 		return r.pass(ctx, "rescued: "+why)
 	}
 	switch {
+	case errors.As(err, &denied):
+		r.push("refused: " + denied.Err.Error())
+		return r.refuse(ctx, denied.Alert, bridge.Fails(bridge.Block, bridge.ByMITM, err))
 	case isHandshake && failed.HasAlert:
 		r.push("the server's alert: " + failed.Alert.String())
 		return r.refuse(ctx, failed.Alert, failed.failure())

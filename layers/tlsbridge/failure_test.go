@@ -299,6 +299,25 @@ func TestAHandshakerThatIgnoresItsContextIsInterrupted(t *testing.T) {
 	}
 }
 
+// A minter that does not want to stand for the server says what the client is to see.
+func TestAMinterThatRefusesChoosesTheAlert(t *testing.T) {
+	bridgetest.Baseline(t)
+	const expired = 45
+	minter := minterFunc(func() (*tls.Certificate, error) { return nil, &Refused{expired, errors.New("the certificate has expired")} })
+	addr, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}})
+	l := newLab(t, bridge.Chain(Relay(Config{Minter: minter})), addr, bridge.Limits{})
+	raw := l.dial(t)
+	err := tls.Client(raw, clientConfig()).Handshake()
+	raw.Close()
+	if a, ok := alertOf(err); !ok || a != expired {
+		t.Errorf("the client fails with %v, want alert 45", err)
+	}
+	flow, out := l.ends(t)
+	if out.Reason != bridge.Block || out.EndedBy != bridge.ByMITM || flow.Frames()[0].Note != "refused: the certificate has expired" {
+		t.Errorf("frames %+v, outcome %+v, want block by mitm", flow.Frames(), out)
+	}
+}
+
 func TestAFaultOfOursIsAnInternalError(t *testing.T) {
 	for name, c := range map[string]struct {
 		config Config
