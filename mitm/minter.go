@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/bridgeio/bridgeio/detect"
@@ -17,6 +18,7 @@ type Verify uint8
 
 const (
 	VerifyMirror Verify = iota // the client is shown one that does not verify either
+	VerifyRefuse               // it ends, with an alert that says why
 	VerifyIgnore               // the client's is signed by the authority it trusts; copied faults stay
 )
 
@@ -25,7 +27,7 @@ type LeafCert uint8
 
 const (
 	LeafClone   LeafCert = iota // of the server's
-	LeafSign                    // likewise, and always signed by the authority that clients trust, as with VerifyIgnore
+	LeafSign                    // likewise, and signed as with VerifyIgnore unless the flow is refused
 	LeafNoClone                 // of the name that the client asks for
 )
 
@@ -47,7 +49,8 @@ type Minter struct {
 }
 
 // Mint implements tlsbridge.Minter. It waits only for an RSA key, in the first seconds of
-// an Authority, and no longer than ctx.
+// an Authority, and no longer than ctx; without one, the flow ends with internal_error.
+// Its error is a *tlsbridge.Refused when VerifyRefuse ends the flow.
 func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *detect.ClientHello) (*tls.Certificate, string, error) {
 	if len(server.Chain) == 0 {
 		return nil, "", errors.New("the server has shown no certificate")
@@ -55,7 +58,13 @@ func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *de
 	m.once.Do(func() { m.verifier = ca.NewVerifier(m.Roots) })
 	judgment := m.verifier.Verify(server.Chain, server.OCSPStaple, server.Name)
 	word := judgment.Verdict.String()
-	if m.Verify == VerifyIgnore || m.LeafCert == LeafSign {
+	switch {
+	case m.Verify == VerifyRefuse && judgment.Verdict != ca.OK:
+		return nil, word, &tlsbridge.Refused{
+			Alert: alertFor(judgment.Verdict),
+			Err:   fmt.Errorf("the server's certificate does not verify: %s", word),
+		}
+	case m.Verify == VerifyIgnore, m.LeafCert == LeafSign:
 		judgment = judgment.AsIfValid()
 	}
 	if _, asked := hello.Extension(statusRequest); !asked {
@@ -64,6 +73,25 @@ func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *de
 	}
 	leaf, err := m.mint(ctx, server, judgment)
 	return leaf, word, err
+}
+
+// alertFor is what a client would say to a server with such a certificate (RFC 8446 §6.2).
+func alertFor(verdict ca.Verdict) tlsbridge.Alert {
+	const (
+		badCertificate     tlsbridge.Alert = 42
+		certificateRevoked tlsbridge.Alert = 44
+		certificateExpired tlsbridge.Alert = 45
+		unknownCA          tlsbridge.Alert = 48
+	)
+	switch verdict {
+	case ca.BadSignature, ca.WrongHost:
+		return badCertificate
+	case ca.Revoked:
+		return certificateRevoked
+	case ca.Expired:
+		return certificateExpired
+	}
+	return unknownCA
 }
 
 // statusRequest is the extension with which a client asks for a staple (RFC 6066 §8).

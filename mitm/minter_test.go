@@ -14,15 +14,18 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/ocsp"
 
+	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 	"github.com/bridgeio/bridgeio/mitm/ca"
@@ -227,6 +230,79 @@ func TestWhatClientsAreShownOfFaults(t *testing.T) {
 				t.Errorf("%s: of a server that is %s the client says %s, want %s", test.name, fault, got, test.want[fault])
 			}
 		}
+	}
+}
+
+func TestARefusalTellsWhy(t *testing.T) {
+	w := newWorld(t)
+	alerts := map[string]tlsbridge.Alert{
+		"expired": 45, "wrong host": 42, "unknown issuer": 48, "self-signed": 48, "bad signature": 42, "revoked": 44,
+	}
+	for fault, server := range w.servers(t) {
+		for _, leafCert := range []LeafCert{LeafClone, LeafSign, LeafNoClone} {
+			m := Minter{Authority: w.ours, Roots: w.roots(), Verify: VerifyRefuse, LeafCert: leafCert}
+			leaf, word, err := m.Mint(t.Context(), server, plainHello)
+			if word != fault {
+				t.Errorf("%s: the word is %q", fault, word)
+			}
+			if fault == "ok" {
+				if err != nil || w.clientSays(leaf) != "ok" {
+					t.Errorf("ok: %v", err)
+				}
+				continue
+			}
+			var refused *tlsbridge.Refused
+			if !errors.As(err, &refused) || refused.Alert != alerts[fault] || leaf != nil {
+				t.Errorf("%s: %v, %+v, want alert %v", fault, leaf, err, alerts[fault])
+			}
+		}
+	}
+}
+
+// TestARefusedClientGetsTheAlert goes through a whole bridge.
+func TestARefusedClientGetsTheAlert(t *testing.T) {
+	w, key := newWorld(t), newKey(t)
+	expired := w.server(t, key.Public(), func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+	origin, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{expired.Chain[0].Raw}, PrivateKey: key}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shaken := make(chan struct{})
+	go func() {
+		defer close(shaken)
+		if c, err := origin.Accept(); err == nil {
+			_ = c.(*tls.Conn).HandshakeContext(t.Context())
+			c.Close()
+		}
+	}()
+	ended := make(chan bridge.Outcome, 1)
+	p := &bridge.Proxy{
+		Handler: bridge.Chain(tlsbridge.Relay(tlsbridge.Config{
+			Minter: &Minter{Authority: w.ours, Roots: w.roots(), Verify: VerifyRefuse},
+		})),
+		Hop:      bridge.FixedHop(bridge.AddrOf(origin.Addr())),
+		Observer: &bridge.Observer{Close: func(_ *bridge.Flow, out bridge.Outcome) { ended <- out }},
+	}
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(t.Context(), front) }()
+	_, err = tls.Dial("tcp", front.Addr().String(), &tls.Config{ServerName: mintedName, RootCAs: w.trust.Roots})
+	if op := (*net.OpError)(nil); !errors.As(err, &op) || op.Op != "remote error" || !strings.Contains(op.Err.Error(), "expired certificate") {
+		t.Errorf("the client is told %v, want that the certificate has expired", err)
+	}
+	if out := <-ended; out.Reason != bridge.Block || out.EndedBy != bridge.ByMITM {
+		t.Errorf("outcome %+v, want block by mitm", out)
+	}
+	origin.Close()
+	<-shaken
+	if err := p.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 
