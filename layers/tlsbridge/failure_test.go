@@ -303,7 +303,9 @@ func TestAHandshakerThatIgnoresItsContextIsInterrupted(t *testing.T) {
 func TestAMinterThatRefusesChoosesTheAlert(t *testing.T) {
 	bridgetest.Baseline(t)
 	const expired = 45
-	minter := minterFunc(func() (*tls.Certificate, error) { return nil, &Refused{expired, errors.New("the certificate has expired")} })
+	minter := minterFunc(func() (*tls.Certificate, error) {
+		return nil, &Refused{expired, errors.New("the certificate has expired")}
+	})
 	addr, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}})
 	l := newLab(t, bridge.Chain(Relay(Config{Minter: minter})), addr, bridge.Limits{})
 	raw := l.dial(t)

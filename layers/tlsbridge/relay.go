@@ -141,6 +141,7 @@ func (c Config) handle(ctx context.Context, b *bridge.Bridge, next bridge.Handle
 	if r.hello == nil {
 		return r.unseen(ctx, "SSLv2 hello", nil)
 	}
+	r.openECH()
 	r.frame.SNI = r.hello.ServerName
 	r.info.ClientJA3, r.info.ClientJA4 = r.hello.JA3(), r.hello.JA4()
 	if err := r.destine(ctx); err != nil {
@@ -171,6 +172,17 @@ type relay struct {
 	info  Info
 
 	lesson lesson // what is known of the server
+}
+
+// openECH puts the inner hello in the place of one that was made for one of our keys.
+func (r *relay) openECH() {
+	if !r.hello.HasECH {
+		return
+	}
+	r.info.ECH = "offered"
+	if inner := openECH(r.hello, r.ECHKeys); inner != nil {
+		r.info.ECH, r.hello = "accepted", inner
+	}
 }
 
 func (r *relay) action() Action {
@@ -240,7 +252,7 @@ func (r *relay) reach(ctx context.Context) (server *serverSide, err error) {
 // what is left of that to its end, if the server waits for the client.
 func (r *relay) answerClient(ctx context.Context, server *serverSide) (*conn, error) {
 	config, limit := pinned(server.shown, server.leaf), r.b.Limits().Turn
-	config.KeyLogWriter = r.KeyLog
+	config.KeyLogWriter, config.EncryptedClientHelloKeys = r.KeyLog, r.ECHKeys
 	if r.Tickets != nil {
 		r.Tickets.bind(config, bondOf(server.shown, server.leaf))
 	}
