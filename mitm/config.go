@@ -94,6 +94,11 @@ type Config struct {
 	// nil: nobody does.
 	KeyLog io.Writer
 
+	// Verify says what becomes of flows whose server's certificate does not verify, and
+	// LeafCert what clients are shown in the place of the servers' certificates.
+	Verify   Verify
+	LeafCert LeafCert
+
 	// Limits bounds flows. Its Turn also bounds a turn of a TLS handshake.
 	Limits bridge.Limits
 

@@ -2,6 +2,8 @@ package mitm
 
 import (
 	"crypto/tls"
+	"fmt"
+	"os"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
@@ -41,10 +43,23 @@ const (
 	ECHPass       // they go through undecrypted
 )
 
+// LoadECHKeys reads the keys of an ECH server from a file in the PEM of RFC 9934.
+func LoadECHKeys(file string) ([]tls.EncryptedClientHelloKey, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := tlsbridge.ParseECHKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return keys, nil
+}
+
 // mirror is how TLS between a client and a server is bridged.
 func (s *Server) mirror(limiter *tlsbridge.Limiter) tlsbridge.Config {
 	c := tlsbridge.Config{
-		Minter:    &Minter{Authority: s.authority, Roots: s.config.Roots},
+		Minter:    &Minter{Authority: s.authority, Roots: s.config.Roots, Verify: s.config.Verify, LeafCert: s.config.LeafCert},
 		Policy:    s.policy,
 		Port:      tlsPort,
 		Limiter:   limiter,

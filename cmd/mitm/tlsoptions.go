@@ -22,9 +22,16 @@ type tlsOptions struct {
 func (o *tlsOptions) define(f *pflag.FlagSet, c *mitm.Config) {
 	add(f, "fingerprint", "mirror|go", "the hello that servers are sent: the client's own, or Go's (default mirror)",
 		oneOf(&c.Fingerprint, map[string]mitm.Fingerprint{"mirror": mitm.FingerprintMirror, "go": mitm.FingerprintGo}, "mirror or go"))
+	add(f, "leafcert", "clone|sign|noclone", "what clients are shown: the server's certificate mirrored, always signed by our CA, or one by name (default clone)",
+		oneOf(&c.LeafCert, map[string]mitm.LeafCert{"clone": mitm.LeafClone, "sign": mitm.LeafSign, "noclone": mitm.LeafNoClone}, "clone, sign or noclone"))
+	add(f, "verify", "mirror|refuse|ignore", "a server's certificate that does not verify: mirror its fault, end the flow, or sign it (default mirror)",
+		oneOf(&c.Verify, map[string]mitm.Verify{"mirror": mitm.VerifyMirror, "refuse": mitm.VerifyRefuse, "ignore": mitm.VerifyIgnore}, "mirror, refuse or ignore"))
 	f.StringArrayVar(&o.clientCerts, "clientcert", nil, "the client certificate for servers with these names, `NAMES:FILE[:PASS]` (repeatable)")
 	add(f, "mtls", "rescue|ask|none", "for a server that asks for another one: pass the flow on, ask the client, or say that there is none (default rescue)",
 		oneOf(&c.MutualTLS, map[string]mitm.MutualTLS{"rescue": mitm.MutualRescue, "ask": mitm.MutualAsk, "none": mitm.MutualNone}, "rescue, ask or none"))
+	add(f, "ech", "reject|pass|terminate:FILE", "hellos with ECH: mirror them as GREASE, pass them on, or decrypt them with these keys (default reject)", func(v string) error {
+		return setECH(c, v)
+	})
 	c.Bypass = newBypass(1, 15*time.Minute)
 	add(f, "bypassonfail", "COUNT:SECONDS|off", "pass a client on, for that name and time, that has refused our certificate so often (default 1:900)", func(v string) error {
 		count, period, off, err := policy.ParseBypassOnFail(v)
@@ -34,6 +41,22 @@ func (o *tlsOptions) define(f *pflag.FlagSet, c *mitm.Config) {
 		return err
 	})
 	f.StringVar(&o.keylog, "keylog", "", "append the secrets of both sides to `FILE`, for Wireshark (default: SSLKEYLOGFILE)")
+}
+
+func setECH(c *mitm.Config, v string) (err error) {
+	file, isFile := strings.CutPrefix(v, "terminate:")
+	switch {
+	case v == "reject":
+		c.ECH, c.ECHKeys = mitm.ECHReject, nil
+	case v == "pass":
+		c.ECH, c.ECHKeys = mitm.ECHPass, nil
+	case isFile && file != "":
+		c.ECH = mitm.ECHReject
+		c.ECHKeys, err = mitm.LoadECHKeys(file)
+	default:
+		err = errors.New("want reject, pass or terminate:FILE")
+	}
+	return err
 }
 
 func newBypass(count int, period time.Duration) *policy.Bypass {
