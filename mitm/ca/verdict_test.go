@@ -1,11 +1,13 @@
 package ca
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
 	"net"
+	"slices"
 	"testing"
 	"time"
 )
@@ -113,6 +115,39 @@ func TestClassifyOfFaultsThatNoFieldRepeats(t *testing.T) {
 			t.Errorf("%s: Classify = %v, want %v", test.name, got, UnknownIssuer)
 		}
 	}
+}
+
+// FuzzClassify holds that a certificate in which anything was changed has an authority sign its mirror that nobody
+// trusts, or nobody but itself.
+func FuzzClassify(f *testing.F) {
+	o := newOrigin(f)
+	good, roots := o.leaf(f, plainServer(), newKey(f).Public()), o.roots()
+	chain := []*x509.Certificate{good, o.intermediate}
+	if got := Classify(chain, roots, "www.example.com", time.Now()); got != OK {
+		f.Fatalf("Classify = %v, want %v", got, OK)
+	}
+	for n, cert := range chain {
+		for at := range cert.Raw {
+			f.Add(uint8(n), cert.Raw, uint16(at), byte(1))
+		}
+	}
+	f.Fuzz(func(t *testing.T, n uint8, der []byte, at uint16, flip byte) {
+		if int(at) < len(der) {
+			der = bytes.Clone(der)
+			der[at] ^= flip
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil || slices.ContainsFunc(chain, cert.Equal) {
+			return // nothing was changed
+		}
+		changed := slices.Clone(chain)
+		changed[n%2] = cert
+		switch got := Classify(changed, roots, "www.example.com", time.Now()); got {
+		case UnknownIssuer, BadSignature, SelfSigned:
+		default:
+			t.Errorf("Classify = %v with %x in place %d", got, der, n%2)
+		}
+	})
 }
 
 func withBadSignature(tb testing.TB, cert *x509.Certificate) *x509.Certificate {
