@@ -57,14 +57,15 @@ func faults(t *testing.T, known *issuer) []fault {
 	}
 }
 
-// serveWith serves a page over TLS with a certificate, and returns its port.
+// serveWith serves a page over TLS with a certificate, and returns its port. It ends the
+// page /large in the midst of it.
 func serveWith(t *testing.T, leaf peers.Leaf, change ...func(*tls.Config)) int {
 	t.Helper()
 	pair, err := tls.X509KeyPair([]byte(leaf.Cert), []byte(leaf.Key))
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }))
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(servePage))
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	for _, f := range change {
 		f(srv.TLS)
@@ -73,6 +74,17 @@ func serveWith(t *testing.T, leaf peers.Leaf, change ...func(*tls.Config)) int {
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	return srv.Listener.Addr().(*net.TCPAddr).Port
+}
+
+func servePage(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/large" {
+		_, _ = io.WriteString(w, "a page")
+		return
+	}
+	w.Header().Set("Content-Length", "1000000")
+	_, _ = io.WriteString(w, strings.Repeat("x", 100_000))
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
 }
 
 // A judge is a client that says what it thinks of the server at a port of localhost, in

@@ -24,7 +24,7 @@ func TestTLSAServerThatLeavesAtAnyStep(t *testing.T) {
 			for step := (cut{of: bridge.Server, how: how}); ; step = step.next() {
 				server := startCutter(t, step, dialer(t.Context(), onLoopback(s.tls), "direct", ""))
 				asks := func(args ...string) peers.Result {
-					res := run(t, "", "curl", asking(version, server.port(), args...)...)
+					res := run(t, "", "curl", asking(version, server.port()+"/", args...)...)
 					res.Stderr = strings.ReplaceAll(res.Stderr, server.port(), "PORT")
 					return res
 				}
@@ -60,9 +60,10 @@ func (c cut) next() cut {
 	return c
 }
 
-// asking are the arguments of curl for a page of localhost over one version of TLS.
-func asking(version, port string, more ...string) []string {
-	return curlArgs(append([]string{"--tlsv" + version, "--tls-max", version, "https://localhost:" + port + "/"}, more...)...)
+// asking are the arguments of curl for a page of localhost, from its port on, over one
+// version of TLS.
+func asking(version, page string, more ...string) []string {
+	return curlArgs(append([]string{"--tlsv" + version, "--tls-max", version, "https://localhost:" + page}, more...)...)
 }
 
 // A client that leaves in the midst of a handshake: the server sees it leave in the same
@@ -77,7 +78,7 @@ func TestTLSAClientThatLeavesAtAnyStep(t *testing.T) {
 				server := startCutter(t, uncut(bridge.Client), dialer(t.Context(), onLoopback(s.tls), "direct", ""))
 				left := func(path, addr, root string) string {
 					client := startCutter(t, step, dialer(t.Context(), addr, path, "localhost:"+server.port()))
-					if res := run(t, "", "curl", asking(version, client.port(), "--cacert", root)...); res.Code == 0 {
+					if res := run(t, "", "curl", asking(version, client.port()+"/", "--cacert", root)...); res.Code == 0 {
 						t.Errorf("TLS %s, %s: curl is content", version, step)
 					}
 					how, err := server.ended(t.Context())
@@ -132,7 +133,7 @@ func TestTLSAPeerThatGoesSilentAtAnyStep(t *testing.T) {
 		for step := silent.from; step.records < silent.records; step = step.next() {
 			want["timeout by "+step.of.String()]++
 			front, origin := s.between(t, m, step)
-			args := asking(silent.version, front.port(), "--cacert", m.root)
+			args := asking(silent.version, front.port()+"/", "--cacert", m.root)
 			clients.Go(func() {
 				if err := ends(t.Context(), args, origin); err != nil {
 					errs <- fmt.Errorf("TLS %s, %s: %w", silent.version, step, err)
