@@ -73,6 +73,7 @@ type Flow struct {
 	Path       string           `json:"path"`
 	Frames     []map[string]any `json:"frames"`
 	Action     string           `json:"action"`
+	Rule       string           `json:"rule"`
 	TLS        *FlowTLS         `json:"tls"`
 	Bytes      struct {
 		FromClient int64 `json:"from_client"`
@@ -92,6 +93,7 @@ type FlowTLS struct {
 		LeafSHA256   string `json:"leaf_sha256"`
 		Verdict      string `json:"verdict"`
 	} `json:"certificate"`
+	Refused string `json:"refused"`
 }
 
 // FlowTLSSide is what was agreed with one peer.
@@ -104,6 +106,7 @@ type FlowTLSSide struct {
 	JA4     string `json:"ja4"`
 	Rung    string `json:"rung"`
 	Resumed bool   `json:"resumed"`
+	ECH     string `json:"ech"`
 }
 
 // ParseFlows reads a flow log that may still be growing: a last line that has no
