@@ -1,14 +1,10 @@
 package tlsbridge
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
-	"maps"
-	"math/rand/v2"
 	"net"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -71,47 +67,4 @@ func testHello(t *testing.T, handler bridge.Handler, config *tls.Config, hello [
 		t.Fatal("the flow does not end")
 	}
 	servers.Wait()
-}
-
-// TestMutatedHellosEndTheirFlowsAlone is FuzzRelayHello without chance: the engine's
-// mutations find most of their time lost where handshakes with fresh keys look new.
-func TestMutatedHellosEndTheirFlowsAlone(t *testing.T) {
-	bridgetest.Baseline(t)
-	config := &tls.Config{
-		Certificates: []tls.Certificate{*certificate("ECDSA"), *certificate("RSA")},
-		MinVersion:   tls.VersionTLS10, CipherSuites: allSuites(), NextProtos: []string{"h2", "http/1.1", "foo"},
-	}
-	handler, hellos := relayed(), realHellos(t)
-	random := rand.New(rand.NewPCG(1, 2))
-	var flows sync.WaitGroup
-	running := make(chan struct{}, 8)
-	for _, name := range slices.Sorted(maps.Keys(hellos)) {
-		for range 20 {
-			hello := mutated(random, hellos[name])
-			running <- struct{}{}
-			flows.Go(func() {
-				testHello(t, handler, config, hello)
-				<-running
-			})
-		}
-	}
-	flows.Wait()
-}
-
-// mutated returns hello with a few bytes changed, or a piece of it left out or doubled.
-func mutated(random *rand.Rand, hello []byte) []byte {
-	out := bytes.Clone(hello)
-	for range 1 + random.IntN(4) {
-		i := random.IntN(len(out))
-		n := min(random.IntN(16), len(out)-i)
-		switch random.IntN(6) {
-		case 0:
-			out = slices.Delete(out, i, i+n)
-		case 1:
-			out = slices.Insert(out, i, out[i:i+n]...)
-		default:
-			out[i] = byte(random.IntN(256))
-		}
-	}
-	return out
 }

@@ -52,7 +52,7 @@ func mirrorSnapshot(r *mirror.Result, changes Changes) *Snapshot {
 // mirrorError gives what mirror tells the types of this package.
 func mirrorError(err error) error {
 	if caught := (*mirror.Panic)(nil); errors.As(err, &caught) {
-		return &bridge.PanicError{Value: caught.Value, Stack: caught.Stack}
+		return &Unbridgeable{Reason: "the mirror panicked", Err: &bridge.PanicError{Value: caught.Value, Stack: caught.Stack}}
 	}
 	if cannot := (*mirror.Unbridgeable)(nil); errors.As(err, &cannot) {
 		return &Unbridgeable{Reason: cannot.Reason, Err: cannot.Err}
