@@ -37,10 +37,12 @@ func unitTests(ctx context.Context, out io.Writer, full bool) (tally, error) {
 		return tally{}, err
 	}
 	args := []string{"-race", "-shuffle=on", "-timeout=10m"}
+	var env []string
 	if full {
 		args = append(args, "-count=5", "-timeout=45m")
+		env = []string{"MITM_MUTATIONS=100000"} // of hellos, instead of 5,000
 	}
-	return goTest(ctx, out, nil, nil, append(args, units...))
+	return goTest(ctx, out, env, nil, append(args, units...))
 }
 
 // interopTests runs interop: a sample of its matrices, or all of them.
