@@ -48,7 +48,7 @@ func curves(l Leg) []tls.CurveID {
 
 // serve is the handshake with a client: we are its server.
 func serve(ctx context.Context, b *bridge.Bridge, limiter *Limiter, limit time.Duration, config *tls.Config) (*conn, Leg, error) {
-	c, session, _, err := shake(ctx, bridge.Client, b.Client, limiter, limit,
+	c, session, err := shake(ctx, bridge.Client, b.Client, limiter, limit,
 		func(ctx context.Context, under net.Conn) (*tls.Conn, error) {
 			session := tls.Server(under, config)
 			return session, session.HandshakeContext(ctx)

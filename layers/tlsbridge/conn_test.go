@@ -21,14 +21,14 @@ func wrap(client, server net.Conn) (c, s *conn, err error) {
 	limiter, done := NewLimiter(0), make(chan error, 1)
 	go func() {
 		var err error
-		s, _, _, err = shake(context.Background(), bridge.Client, bridge.NewStream(server), limiter, patience,
+		s, _, err = shake(context.Background(), bridge.Client, bridge.NewStream(server), limiter, patience,
 			func(ctx context.Context, under net.Conn) (*tls.Conn, error) {
 				session := tls.Server(under, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}})
 				return session, session.HandshakeContext(ctx)
 			})
 		done <- err
 	}()
-	c, _, _, err = shake(context.Background(), bridge.Server, bridge.NewStream(client), limiter, patience,
+	c, _, err = shake(context.Background(), bridge.Server, bridge.NewStream(client), limiter, patience,
 		func(ctx context.Context, under net.Conn) (*tls.Conn, error) {
 			session := tls.Client(under, &tls.Config{ServerName: serverName, RootCAs: serverCA().pool()})
 			return session, session.HandshakeContext(ctx)

@@ -190,7 +190,7 @@ func decryptECH(outer *detect.ClientHello, ech outerECH, key tls.EncryptedClient
 // outerAAD is the ClientHelloOuter with zeros in the place of the payload, and without the
 // header of a handshake message.
 func outerAAD(outer *detect.ClientHello, payload int) []byte {
-	aad := bytes.Clone(outer.Raw[handshakeHeaderLen:])
+	aad := bytes.Clone(outer.Raw[4:])
 	end := 2 + 32 + 1 + len(outer.SessionID) + 2 + 2*len(outer.CipherSuites) + 1 + len(outer.CompressionMethods) + 2
 	for _, e := range outer.Extensions {
 		if end += 2 + 2 + len(e.Data); e.ID == extECH {

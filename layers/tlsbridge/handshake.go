@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge/internal/flight"
 )
 
 // HandshakeError is a TLS handshake that failed, and what the peer had to do with it.
@@ -68,7 +69,7 @@ type handshake struct {
 	limit   time.Duration   // of a turn
 	spoke   bool            // we wrote since the last read: the peer's turn begins
 	slot    bool            // we hold a slot of limiter
-	sniffer sniffer
+	peer    flight.Flight   // what it says in plaintext
 }
 
 // shake runs a handshake with one peer over s: f gets the conn to use for it. Each turn
@@ -77,13 +78,13 @@ type handshake struct {
 func shake[S Session](
 	ctx context.Context, side bridge.Side, s *bridge.Stream, limiter *Limiter, limit time.Duration,
 	f func(context.Context, net.Conn) (S, error),
-) (*conn, S, *sniffer, error) {
+) (*conn, S, error) {
 	a := begin(ctx, side, s, limiter, limit, func(ctx context.Context, c net.Conn, _ asker) (S, error) { return f(ctx, c) })
 	_, err := a.wait(ctx)
 	if err != nil {
-		return nil, a.session, nil, err
+		return nil, a.session, err
 	}
-	return a.conn(), a.session, &a.h.sniffer, nil
+	return a.conn(), a.session, nil
 }
 
 // attempt is a handshake that is under way.
@@ -125,7 +126,7 @@ func begin[S Session](
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	turn := time.AfterFunc(limit, func() { a.cancel(errTurn) })
 	a.h = &handshake{limiter: limiter, done: a.ctx.Done(), turn: turn, limit: limit}
-	a.h.sniffer.messages = side == bridge.Server
+	a.h.peer.Server = side == bridge.Server
 	a.t = &transport{s: s, handshake: a.h}
 
 	// A handshaker that does not look at its context is interrupted all the same.
@@ -244,7 +245,7 @@ func (h *handshake) read(t *transport, p []byte) (int, error) {
 	}
 	h.rest()
 	n, err := t.read(p)
-	h.sniffer.feed(p[:n])
+	h.peer.Feed(p[:n])
 	if err != nil {
 		return n, err
 	}
@@ -269,8 +270,8 @@ func (h *handshake) failed(side bridge.Side, t *transport, err error, late bool)
 	e := &HandshakeError{Side: side, End: t.ended(), Err: err}
 	e.Alert, e.HasAlert = alertOf(err)
 	switch {
-	case h.sniffer.hasFatal:
-		e.Alert, e.HasAlert = h.sniffer.fatal, true
+	case h.peer.HasAlert:
+		e.Alert, e.HasAlert = Alert(h.peer.Alert), true
 	case late:
 		e.TimedOut, e.Err = true, errTurn
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

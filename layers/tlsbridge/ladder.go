@@ -75,7 +75,7 @@ func (r *relay) complete(server *serverSide) error {
 	}
 	shown.Name = r.name()
 	if shown.Group == 0 {
-		shown.Group = tls.CurveID(server.h.sniffer.group)
+		shown.Group = tls.CurveID(server.h.peer.Group)
 	}
 	if !canCheck(r.hello, shown) {
 		return &Unbridgeable{Reason: "the client does not know the server's signature algorithm"}

@@ -47,7 +47,7 @@ func Dial(next bridge.DialFunc, c DialConfig) bridge.DialFunc {
 		if config.ServerName == "" {
 			config.ServerName = hop.Host
 		}
-		c, _, _, err := shake(ctx, bridge.Server, bridge.NewStream(raw), c.Limiter, limit,
+		c, _, err := shake(ctx, bridge.Server, bridge.NewStream(raw), c.Limiter, limit,
 			func(ctx context.Context, under net.Conn) (*tls.Conn, error) {
 				session := tls.Client(under, config)
 				return session, session.HandshakeContext(ctx)

@@ -61,15 +61,15 @@ func (h *handshake) explain(err error) error {
 
 // cure finds the changes that the evidence asks for: what the server has said, and how utls failed.
 func (h *handshake) cure(text string) Changes {
-	f, s := &h.tap.flight, h.spec
+	f, s := &h.tap.server, h.spec
 	has := func(extension uint16) bool { _, ok := s.hello.Extension(extension); return ok }
 	fails := func(part string) bool { return strings.Contains(text, part) }
 	switch {
-	case f.encryptThenMAC && isCBC(f.suite):
+	case f.EncryptThenMAC && isCBC(f.Suite):
 		return WithoutEncryptThenMAC
-	case f.retried && f.group == hybrid:
+	case f.Retried && f.Group == hybrid:
 		return HybridShare
-	case f.group != 0 && !isKnownGroup(f.group), f.answered && s.max == utls.VersionTLS13 && s.shares.first == nil && s.keyShare != nil, f.retried && s.shares.first == nil:
+	case f.Group != 0 && !isKnownGroup(f.Group), f.Answered && s.max == utls.VersionTLS13 && s.shares.first == nil && s.keyShare != nil, f.Retried && s.shares.first == nil:
 		return KnownGroups
 	case fails("unconfigured cipher suite"):
 		return KnownSuites
@@ -77,7 +77,7 @@ func (h *handshake) cure(text string) Changes {
 		return WithoutDelegatedCredentials
 	case fails("decompress") && has(extCompressCertificate):
 		return WithoutCompression
-	case f.echRetry || fails("encrypted client hello") && has(extECH):
+	case f.RetriedECH || fails("encrypted client hello") && has(extECH):
 		return WithoutECH
 	}
 	return 0

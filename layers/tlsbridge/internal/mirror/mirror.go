@@ -19,6 +19,7 @@ import (
 	utls "github.com/refraction-networking/utls"
 
 	"github.com/bridgeio/bridgeio/detect"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge/internal/flight"
 )
 
 // Config is how Handshake works. The zero value mirrors faithfully, resumes nothing and shows no certificate.
@@ -59,7 +60,7 @@ type Result struct {
 // Handshake sends the server the client's hello over c and finishes the handshake. It does not verify the chain. Errors
 // are *Retry, *Unbridgeable, *Panic, what Config.Certificate said, or those of utls.
 func Handshake(ctx context.Context, c net.Conn, hello *detect.ClientHello, config Config) (*Session, *Result, error) {
-	h := &handshake{config: config, tap: &tap{Conn: c, records: hello.Records, version: hello.RecordVersion}}
+	h := &handshake{config: config, tap: newTap(c, hello)}
 	err := contained(func() (err error) {
 		if h.spec, err = build(hello, config); err != nil {
 			return err
@@ -74,7 +75,7 @@ func Handshake(ctx context.Context, c net.Conn, hello *detect.ClientHello, confi
 	// The hello and its keys, 8 KB of them for a hybrid share, would stay as long as the connection.
 	h.conn.HandshakeState = utls.PubClientHandshakeState{}
 	h.conn.Extensions = nil
-	return newSession(h.conn, h.spec, &h.tap.flight), result, nil
+	return newSession(h.conn, h.spec, &h.tap.server), result, nil
 }
 
 // contained turns a panic of f into an error: a crafted hello must not take more with it than its own flow.
@@ -102,10 +103,10 @@ func (h *handshake) run(ctx context.Context) error {
 	if err := h.apply(); err != nil {
 		return err
 	}
-	h.tap.heard = func(f *flight) {
+	h.tap.heard = func(f *flight.Flight) {
 		// utls keeps the key of the first share only, and asks for it after this.
-		if keys := h.conn.HandshakeState.State13.KeyShareKeys; keys != nil && f.answered && !f.retried {
-			keys.Ecdhe = h.spec.shares.keys(f.group).Ecdhe
+		if keys := h.conn.HandshakeState.State13.KeyShareKeys; keys != nil && f.Answered && !f.Retried {
+			keys.Ecdhe = h.spec.shares.keys(f.Group).Ecdhe
 		}
 	}
 	return h.conn.HandshakeContext(ctx)
@@ -204,8 +205,8 @@ func convertSchemes(list []utls.SignatureScheme) []tls.SignatureScheme {
 
 func (h *handshake) result(state utls.ConnectionState) *Result {
 	return &Result{
-		Version: state.Version, CipherSuite: state.CipherSuite, Group: h.tap.flight.group, ALPN: state.NegotiatedProtocol,
+		Version: state.Version, CipherSuite: state.CipherSuite, Group: h.tap.server.Group, ALPN: state.NegotiatedProtocol,
 		Chain: state.PeerCertificates, OCSPStaple: state.OCSPResponse,
-		Resumed: state.DidResume, Retried: h.tap.flight.retried, Sent: h.tap.sent,
+		Resumed: state.DidResume, Retried: h.tap.server.Retried, Sent: h.tap.sent,
 	}
 }

@@ -1,6 +1,10 @@
 package mirror
 
-import utls "github.com/refraction-networking/utls"
+import (
+	utls "github.com/refraction-networking/utls"
+
+	"github.com/bridgeio/bridgeio/layers/tlsbridge/internal/flight"
+)
 
 // Session is a connection to a server after its handshake.
 type Session struct {
@@ -9,10 +13,10 @@ type Session struct {
 }
 
 // newSession obeys what limit the server has agreed to.
-func newSession(c *utls.UConn, s *spec, f *flight) *Session {
+func newSession(c *utls.UConn, s *spec, f *flight.Flight) *Session {
 	session := &Session{UConn: c}
-	if f.fragment >= 1 && f.fragment <= 4 {
-		session.most = 1 << (8 + f.fragment) // RFC 6066 §4: 2^9 to 2^12
+	if f.FragmentLength >= 1 && f.FragmentLength <= 4 {
+		session.most = 1 << (8 + f.FragmentLength) // RFC 6066 §4: 2^9 to 2^12
 	}
 	return session
 }

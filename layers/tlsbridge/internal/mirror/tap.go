@@ -3,6 +3,14 @@ package mirror
 import (
 	"encoding/binary"
 	"net"
+
+	"github.com/bridgeio/bridgeio/detect"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge/internal/flight"
+)
+
+const (
+	recordHeaderLen = 5
+	recordHandshake = 22
 )
 
 // tap is the transport of a handshake. It lets the first hello look like the client's on the wire, and looks at what
@@ -12,9 +20,13 @@ type tap struct {
 	records int    // how many the hello is cut into
 	version uint16 // legacy_record_version of the hello
 	sent    []byte // the hello
-	flight  flight
-	heard   func(*flight)
+	server  flight.Flight
+	heard   func(*flight.Flight)
 	settled bool
+}
+
+func newTap(c net.Conn, hello *detect.ClientHello) *tap {
+	return &tap{Conn: c, records: hello.Records, version: hello.RecordVersion, server: flight.Flight{Server: true}}
 }
 
 func (t *tap) Write(p []byte) (int, error) {
@@ -56,9 +68,9 @@ func appendRecords(b []byte, version uint16, message []byte, n int) []byte {
 
 func (t *tap) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
-	if !t.settled && !t.flight.closed {
-		t.flight.feed(p[:n])
-		t.heard(&t.flight)
+	if !t.settled && !t.server.Done() {
+		t.server.Feed(p[:n])
+		t.heard(&t.server)
 	}
 	return n, err
 }

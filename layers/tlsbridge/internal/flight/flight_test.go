@@ -1,8 +1,15 @@
-package tlsbridge
+package flight
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
+	"math/big"
 	"net"
 	"sync"
 	"testing"
@@ -45,16 +52,16 @@ func flights(t testing.TB, server, client *tls.Config) (fromServer, fromClient [
 	return c.all, s.all, session.ConnectionState()
 }
 
-// sniffed feeds all in chunks of n bytes.
-func sniffed(all []byte, n int) sniffer {
-	s := sniffer{messages: true}
+// fed feeds all in chunks of n bytes.
+func fed(all []byte, n int) Flight {
+	s := Flight{Server: true}
 	for ; len(all) > 0; all = all[min(n, len(all)):] {
-		s.feed(all[:min(n, len(all))])
+		s.Feed(all[:min(n, len(all))])
 	}
 	return s
 }
 
-func TestTheSnifferFindsTheGroup(t *testing.T) {
+func TestItFindsTheGroup(t *testing.T) {
 	for name, c := range map[string]struct {
 		server, client *tls.Config
 		want           tls.CurveID
@@ -65,10 +72,10 @@ func TestTheSnifferFindsTheGroup(t *testing.T) {
 		"of a ServerKeyExchange behind a long chain": {
 			&tls.Config{MaxVersion: tls.VersionTLS12, CurvePreferences: []tls.CurveID{tls.CurveP384}, Certificates: long("ECDSA")}, direct(), tls.CurveP384,
 		},
-		"of TLS 1.0": {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, withRoots(anything()), tls.X25519},
+		"of TLS 1.0": {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, old(), tls.X25519},
 		"of none, with RSA key exchange": {
 			&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}, Certificates: long("RSA")},
-			withRoots(anything()), 0,
+			old(), 0,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,16 +87,16 @@ func TestTheSnifferFindsTheGroup(t *testing.T) {
 				t.Fatalf("the handshake came to %s", state.CurveID)
 			}
 			for _, n := range []int{1, 2, 5, 7, 1000, len(fromServer)} {
-				if got := sniffed(fromServer, n); tls.CurveID(got.group) != c.want || got.hasFatal {
-					t.Errorf("in chunks of %d: group %s, fatal %t; want %s", n, tls.CurveID(got.group), got.hasFatal, c.want)
+				if got := fed(fromServer, n); tls.CurveID(got.Group) != c.want || got.HasAlert {
+					t.Errorf("in chunks of %d: group %s, fatal %t; want %s", n, tls.CurveID(got.Group), got.HasAlert, c.want)
 				}
-				if got := sniffed(fromClient, n); got.hasFatal {
+				if got := fed(fromClient, n); got.HasAlert {
 					t.Errorf("in chunks of %d: an alert of the client, which has sent none in plaintext", n)
 				}
 			}
 			for n := range fromServer {
-				if got := sniffed(fromServer[:n], n); got.group != 0 && got.group != uint16(c.want) {
-					t.Fatalf("of the first %d bytes: group %04x", n, got.group)
+				if got := fed(fromServer[:n], n); got.Group != 0 && got.Group != uint16(c.want) {
+					t.Fatalf("of the first %d bytes: group %04x", n, got.Group)
 				}
 			}
 		})
@@ -100,17 +107,44 @@ func TestTheSnifferFindsTheGroup(t *testing.T) {
 func long(kind string) []tls.Certificate {
 	leaf := *certificate(kind)
 	for len(leaf.Certificate) < 40 {
-		leaf.Certificate = append(leaf.Certificate, serverCA().cert.Raw)
+		leaf.Certificate = append(leaf.Certificate, leaf.Certificate[0])
 	}
 	return []tls.Certificate{leaf}
 }
 
-func withRoots(config *tls.Config) *tls.Config {
-	config.RootCAs = serverCA().pool()
+// direct is a client that takes any certificate, and old one that takes any version too.
+func direct() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
+
+func old() *tls.Config {
+	config := direct()
+	config.MinVersion = tls.VersionTLS10
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		config.CipherSuites = append(config.CipherSuites, s.ID)
+	}
 	return config
 }
 
-func TestTheSnifferFindsAFatalAlertInPlaintext(t *testing.T) {
+// certificate is a server's own, with an ECDSA or an RSA key.
+func certificate(kind string) *tls.Certificate {
+	var key crypto.Signer
+	var err error
+	if kind == "RSA" {
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+	} else {
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func TestItFindsAFatalAlertInPlaintext(t *testing.T) {
 	const (
 		ccs       = "\x14\x03\x03\x00\x01\x01"
 		warning   = "\x15\x03\x03\x00\x02\x01\x70"
@@ -119,7 +153,7 @@ func TestTheSnifferFindsAFatalAlertInPlaintext(t *testing.T) {
 	)
 	for name, c := range map[string]struct {
 		bytes string
-		fatal Alert
+		fatal byte
 	}{
 		"alone":                         {unknownCA, 48},
 		"behind ChangeCipherSpec":       {ccs + unknownCA, 48},
@@ -130,17 +164,17 @@ func TestTheSnifferFindsAFatalAlertInPlaintext(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for n := 1; n <= len(c.bytes); n++ {
-				if got := sniffed([]byte(c.bytes), n); got.fatal != c.fatal || got.hasFatal != (c.fatal != 0) {
-					t.Errorf("in chunks of %d: %d %t, want %d", n, got.fatal, got.hasFatal, c.fatal)
+				if got := fed([]byte(c.bytes), n); got.Alert != c.fatal || got.HasAlert != (c.fatal != 0) {
+					t.Errorf("in chunks of %d: %d %t, want %d", n, got.Alert, got.HasAlert, c.fatal)
 				}
 			}
 		})
 	}
 }
 
-// FuzzSniffer holds that what is found depends on the bytes and not on their chunks, and
+// FuzzFeed holds that what is found depends on the bytes and not on their chunks, and
 // that what is kept is bounded.
-func FuzzSniffer(f *testing.F) {
+func FuzzFeed(f *testing.F) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		server, client, _ := flights(f, &tls.Config{MaxVersion: version, Certificates: []tls.Certificate{*certificate("ECDSA")}}, direct())
 		f.Add(server, uint16(5))
@@ -148,8 +182,8 @@ func FuzzSniffer(f *testing.F) {
 	}
 	f.Add([]byte("\x15\x03\x03\x00\x02\x02\x30"), uint16(5))
 	f.Fuzz(func(t *testing.T, all []byte, n uint16) {
-		whole, cut := sniffed(all, max(len(all), 1)), sniffed(all, max(int(n), 1))
-		if whole.group != cut.group || whole.fatal != cut.fatal || whole.hasFatal != cut.hasFatal {
+		whole, cut := fed(all, max(len(all), 1)), fed(all, max(int(n), 1))
+		if whole.Group != cut.Group || whole.Alert != cut.Alert || whole.HasAlert != cut.HasAlert {
 			t.Errorf("whole: %+v, in chunks of %d: %+v", whole, n, cut)
 		}
 		if len(cut.message) > maxKept || len(cut.alert) > 2 {

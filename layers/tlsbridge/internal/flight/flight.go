@@ -1,25 +1,41 @@
-package mirror
+// Package flight reads what the two peers of a TLS handshake say in plaintext, and what the TLS libraries keep to
+// themselves: a fatal alert, and what a server has chosen.
+//
+//	var f flight.Flight
+//	f.Server = true
+//	f.Feed(piece) // of any size, again and again
+//	if f.Answered { … f.Group … }
+//
+// OpenSSL's clients send their alerts in plaintext even after a TLS 1.3 ServerHello. crypto/tls tries to decrypt them and
+// reports a bad record MAC.
+package flight
 
 import "encoding/binary"
 
-// flight is what is read from a server's plaintext messages (RFC 8446 §4, RFC 5246 §7.4), of which utls tells only a
-// part. It is fed in pieces of any size and holds at most one message, and of that no more than it needs.
-type flight struct {
+// Flight is what one peer has said so far (RFC 8446 §4, RFC 5246 §7.4). It holds at most one message, and of that no more
+// than it needs. The zero Flight is a client's.
+type Flight struct {
+	Server bool // it is a server's: its handshake messages are looked at
+
+	Alert    byte // the fatal alert, if HasAlert
+	HasAlert bool
+
+	Answered       bool   // a ServerHello was seen
+	Retried        bool   // a HelloRetryRequest was seen
+	RetriedECH     bool   // and it had encrypted_client_hello
+	Group          uint16 // NamedGroup of the key exchange, or the one that a retry is to have; 0: none seen
+	Suite          uint16 // cipher suite
+	EncryptThenMAC bool   // the server has agreed to encrypt_then_mac (RFC 7366)
+	FragmentLength byte   // max_fragment_length that it has agreed to (RFC 6066 §4); 0: none
+
 	header [recordHeaderLen]byte
 	have   int // bytes of the header that were seen
 	left   int // bytes of the record that are to come
 
-	message []byte // the beginning of the current one, with its header
+	alert   []byte // of an alert record in plaintext
+	message []byte // the beginning of the current handshake message, with its header
 	skip    int    // bytes of it that are to come and not kept
-	closed  bool   // nothing more is in plaintext
-
-	answered       bool   // a ServerHello was seen
-	retried        bool   // a HelloRetryRequest was seen
-	group          uint16 // NamedGroup of the key exchange, or the one that a retry is to have; 0: none seen
-	suite          uint16
-	encryptThenMAC bool // the server has agreed to encrypt_then_mac
-	fragment       byte // max_fragment_length that it has agreed to (RFC 6066 §4); 0: none
-	echRetry       bool // a retry had encrypted_client_hello
+	closed  bool   // no more handshake messages are in plaintext
 }
 
 const (
@@ -27,13 +43,20 @@ const (
 	handshakeHeaderLen = 4
 
 	recordChangeCipherSpec = 20
+	recordAlert            = 21
 	recordHandshake        = 22
+
+	levelFatal = 2
 
 	typeServerHello       = 2
 	typeServerKeyExchange = 12
 	typeServerHelloDone   = 14
 
 	extMaxFragmentLength = 1
+	extEncryptThenMAC    = 22
+	extSupportedVersions = 43
+	extKeyShare          = 51
+	extECH               = 0xfe0d
 
 	// maxKept bounds what is kept of a message: a ServerHello has 130 bytes, or 1,200 with a hybrid key share; of a
 	// ServerKeyExchange the first 3 count.
@@ -44,31 +67,53 @@ const (
 const helloRetryRandom = "\xCF\x21\xAD\x74\xE5\x9A\x61\x11\xBE\x1D\x8C\x02\x1E\x65\xB8\x91" +
 	"\xC2\xA2\x11\x16\x7A\xBB\x8C\x5E\x07\x9E\x09\xE2\xC8\xA8\x33\x9C"
 
-// feed looks at the next bytes.
-func (f *flight) feed(p []byte) {
-	for len(p) > 0 && !f.closed {
+// Feed looks at the next bytes.
+func (f *Flight) Feed(p []byte) {
+	for len(p) > 0 {
 		if f.left == 0 {
 			n := copy(f.header[f.have:], p)
 			p = p[n:]
 			if f.have += n; f.have == recordHeaderLen {
-				f.have, f.left = 0, int(binary.BigEndian.Uint16(f.header[3:]))
-				// What follows ChangeCipherSpec is encrypted, unless it came between the two hellos of a server that
-				// retries (RFC 8446 §D.4).
-				f.closed = f.header[0] == recordChangeCipherSpec && f.answered
+				f.have = 0
+				f.record()
 			}
 			continue
 		}
 		n := min(f.left, len(p))
-		if f.header[0] == recordHandshake {
-			f.handshake(p[:n])
-		}
+		f.payload(p[:n])
 		f.left -= n
 		p = p[n:]
 	}
 }
 
+// Done reports whether no more handshake messages will be looked at.
+func (f *Flight) Done() bool { return f.closed }
+
+// record begins a record.
+func (f *Flight) record() {
+	f.left = int(binary.BigEndian.Uint16(f.header[3:]))
+	f.alert = nil
+	// What follows ChangeCipherSpec is encrypted, unless it came between the two hellos of a server that retries (RFC
+	// 8446 §D.4).
+	if f.header[0] == recordChangeCipherSpec && f.Answered {
+		f.closed = true
+	}
+}
+
+func (f *Flight) payload(p []byte) {
+	switch {
+	// An encrypted alert is longer than the two bytes of one in plaintext.
+	case f.header[0] == recordAlert && binary.BigEndian.Uint16(f.header[3:]) == 2:
+		if f.alert = append(f.alert, p...); len(f.alert) == 2 && f.alert[0] == levelFatal {
+			f.Alert, f.HasAlert = f.alert[1], true
+		}
+	case f.header[0] == recordHandshake && f.Server:
+		f.handshake(p)
+	}
+}
+
 // handshake looks at a piece of handshake messages, which records cut anywhere.
-func (f *flight) handshake(p []byte) {
+func (f *Flight) handshake(p []byte) {
 	for len(p) > 0 && !f.closed {
 		if f.skip > 0 {
 			n := min(f.skip, len(p))
@@ -88,12 +133,12 @@ func (f *flight) handshake(p []byte) {
 }
 
 // size is the length of the current message, header included.
-func (f *flight) size() int {
+func (f *Flight) size() int {
 	return handshakeHeaderLen + int(binary.BigEndian.Uint32(f.message)&0xffffff)
 }
 
 // complete ends the current message when all of it that is kept is there.
-func (f *flight) complete() {
+func (f *Flight) complete() {
 	if len(f.message) < handshakeHeaderLen {
 		return
 	}
@@ -110,7 +155,7 @@ func (f *flight) complete() {
 	case typeServerKeyExchange:
 		// RFC 8422 §5.4: curve_type named_curve (3), then the NamedCurve.
 		if len(body) >= 3 && body[0] == 3 {
-			f.group = binary.BigEndian.Uint16(body[1:])
+			f.Group = binary.BigEndian.Uint16(body[1:])
 		}
 		f.closed = true
 	case typeServerHelloDone:
@@ -119,25 +164,25 @@ func (f *flight) complete() {
 }
 
 // serverHello reads a ServerHello or a HelloRetryRequest, which looks the same.
-func (f *flight) serverHello(b []byte) {
+func (f *Flight) serverHello(b []byte) {
 	const versionAndRandom, suiteAndCompression = 2 + 32, 2 + 1
 	if len(b) < versionAndRandom+1 {
 		return
 	}
 	retry := string(b[2:versionAndRandom]) == helloRetryRandom
-	f.answered, f.retried = !retry, f.retried || retry
+	f.Answered, f.Retried = !retry, f.Retried || retry
 	b = b[versionAndRandom:]
 	id := 1 + int(b[0])
 	if len(b) < id+suiteAndCompression {
 		return
 	}
-	f.suite = binary.BigEndian.Uint16(b[id:])
+	f.Suite = binary.BigEndian.Uint16(b[id:])
 	if rest := id + suiteAndCompression + 2; len(b) >= rest {
 		f.extensions(b[rest:], retry)
 	}
 }
 
-func (f *flight) extensions(b []byte, retry bool) {
+func (f *Flight) extensions(b []byte, retry bool) {
 	for len(b) >= 4 {
 		id, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
 		if b = b[4:]; n > len(b) {
@@ -145,15 +190,15 @@ func (f *flight) extensions(b []byte, retry bool) {
 		}
 		switch {
 		case id == extKeyShare && n >= 2:
-			f.group = binary.BigEndian.Uint16(b)
+			f.Group = binary.BigEndian.Uint16(b)
 		case id == extSupportedVersions && !retry:
 			f.closed = true // in TLS 1.3 everything after this message is encrypted
 		case id == extEncryptThenMAC:
-			f.encryptThenMAC = true
+			f.EncryptThenMAC = true
 		case id == extMaxFragmentLength && n == 1:
-			f.fragment = b[0]
+			f.FragmentLength = b[0]
 		case id == extECH && retry:
-			f.echRetry = true
+			f.RetriedECH = true
 		}
 		b = b[n:]
 	}
