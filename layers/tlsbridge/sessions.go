@@ -51,16 +51,18 @@ func (s *Sessions) of(f *bridge.Flow, hello *detect.ClientHello) utls.ClientSess
 	}
 }
 
-// kindOf is the JA4 of a client's hello as it is when it has no session to resume.
+// kindOf is the JA4 of a client's hello as it is when it has no session to resume. Padding
+// is left out: OpenSSL pads hellos of some lengths, and a ticket makes it another.
 func kindOf(hello *detect.ClientHello) string {
 	first := *hello
 	first.Extensions = slices.DeleteFunc(slices.Clone(hello.Extensions), func(e detect.Extension) bool {
-		return e.ID == extPreSharedKey || e.ID == extEarlyData
+		return e.ID == extPreSharedKey || e.ID == extEarlyData || e.ID == extPadding
 	})
 	return first.JA4()
 }
 
 const (
+	extPadding       = 21
 	extSessionTicket = 35
 	extPreSharedKey  = 41
 	extEarlyData     = 42
