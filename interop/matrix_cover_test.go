@@ -61,7 +61,7 @@ func candidates() (list []candidate, pairs int) {
 func sample() []cell {
 	list, pairs := candidates()
 	covered := make([]bool, pairs)
-	worth := func(c candidate) int { return 100*count(c.wanted, covered) + count(c.welcome, covered) }
+	worth := func(c candidate) int { return 100*uncovered(c.wanted, covered) + uncovered(c.welcome, covered) }
 	var chosen []cell
 	for len(chosen) < maxSample {
 		best := slices.MaxFunc(list, func(a, b candidate) int { return worth(a) - worth(b) })
@@ -73,8 +73,8 @@ func sample() []cell {
 	return chosen
 }
 
-// count is how many are not covered.
-func count(pairs []int, covered []bool) int {
+// uncovered is how many of the pairs are not covered.
+func uncovered(pairs []int, covered []bool) int {
 	n := 0
 	for _, p := range pairs {
 		if !covered[p] {
