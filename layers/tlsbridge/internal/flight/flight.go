@@ -20,13 +20,14 @@ type Flight struct {
 	Alert    byte // the fatal alert, if HasAlert
 	HasAlert bool
 
-	Answered       bool   // a ServerHello was seen
-	Retried        bool   // a HelloRetryRequest was seen
-	RetriedECH     bool   // and it had encrypted_client_hello
-	Group          uint16 // NamedGroup of the key exchange, or the one that a retry is to have; 0: none seen
-	Suite          uint16 // cipher suite
-	EncryptThenMAC bool   // the server has agreed to encrypt_then_mac (RFC 7366)
-	FragmentLength byte   // max_fragment_length that it has agreed to (RFC 6066 §4); 0: none
+	Answered        bool   // a ServerHello was seen
+	Retried         bool   // a HelloRetryRequest was seen
+	RetriedECH      bool   // and it had encrypted_client_hello
+	Group           uint16 // NamedGroup of the key exchange, or the one that a retry is to have; 0: none seen
+	Suite           uint16 // cipher suite
+	EncryptThenMAC  bool   // the server has agreed to encrypt_then_mac (RFC 7366)
+	FragmentLength  byte   // max_fragment_length that it has agreed to (RFC 6066 §4); 0: none
+	RecordSizeLimit uint16 // its record_size_limit (RFC 8449); 0: none
 
 	header [recordHeaderLen]byte
 	have   int // bytes of the header that were seen
@@ -54,6 +55,7 @@ const (
 
 	extMaxFragmentLength = 1
 	extEncryptThenMAC    = 22
+	extRecordSizeLimit   = 28
 	extSupportedVersions = 43
 	extKeyShare          = 51
 	extECH               = 0xfe0d
@@ -197,6 +199,8 @@ func (f *Flight) extensions(b []byte, retry bool) {
 			f.EncryptThenMAC = true
 		case id == extMaxFragmentLength && n == 1:
 			f.FragmentLength = b[0]
+		case id == extRecordSizeLimit && n == 2:
+			f.RecordSizeLimit = binary.BigEndian.Uint16(b)
 		case id == extECH && retry:
 			f.RetriedECH = true
 		}

@@ -5,7 +5,7 @@ import "strings"
 // Changes are what a mirrored hello has different from the client's own. 0 is nothing: the hello is faithful.
 type Changes uint16
 
-// The changes. The first six cure what utls cannot do, the others what it sends and does not keep.
+// The changes. Each cures something that utls cannot do and that the server has taken up.
 const (
 	WithoutEncryptThenMAC       Changes = 1 << iota // encrypt_then_mac (RFC 7366)
 	KnownGroups                                     // groups that utls lacks are left out, and one that is left has a share
@@ -14,8 +14,6 @@ const (
 	WithoutDelegatedCredentials                     // delegated_credential (RFC 9345)
 	WithoutCompression                              // compress_certificate (RFC 8879)
 	WithoutECH                                      // encrypted_client_hello (RFC 9849)
-	WithoutRecordLimit                              // record_size_limit (RFC 8449)
-	WithoutPostHandshakeAuth                        // post_handshake_auth (RFC 8446 §4.2.6)
 	WithoutResumption                               // no session is resumed
 )
 
@@ -26,7 +24,7 @@ func (c Changes) String() string {
 	}
 	names := []string{
 		"without encrypt_then_mac", "known groups", "known suites", "hybrid share", "without delegated_credential",
-		"without compress_certificate", "without encrypted_client_hello", "without record_size_limit", "without post_handshake_auth",
+		"without compress_certificate", "without encrypted_client_hello",
 		"without resumption",
 	}
 	var list []string
@@ -49,10 +47,6 @@ func without(extension uint16) Changes {
 		return WithoutCompression
 	case extECH:
 		return WithoutECH
-	case extRecordSizeLimit:
-		return WithoutRecordLimit
-	case extPostHandshakeAuth:
-		return WithoutPostHandshakeAuth
 	}
 	return 0
 }

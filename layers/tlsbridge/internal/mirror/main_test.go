@@ -10,7 +10,6 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
 	"math/big"
 	"net"
 	"os"
@@ -50,13 +49,6 @@ func parse(t testing.TB, wire []byte) *detect.ClientHello {
 		t.Fatal(err)
 	}
 	return hello
-}
-
-// message parses a hello without records.
-func message(t testing.TB, raw []byte) *detect.ClientHello {
-	t.Helper()
-	record := binary.BigEndian.AppendUint16([]byte{recordHandshake, 3, 1}, uint16(len(raw)))
-	return parse(t, append(record, raw...))
 }
 
 // certificates are made once: the RSA key is slow.

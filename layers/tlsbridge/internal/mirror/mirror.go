@@ -71,11 +71,15 @@ func Handshake(ctx context.Context, c net.Conn, hello *detect.ClientHello, confi
 		return nil, nil, h.explain(err)
 	}
 	result := h.result(h.conn.ConnectionState())
+	session := &Session{h.conn, 0}
+	if offersLimit(hello) {
+		session.most = h.most()
+	}
 	h.tap.settle()
 	// The hello and its keys, 8 KB of them for a hybrid share, would stay as long as the connection.
 	h.conn.HandshakeState = utls.PubClientHandshakeState{}
 	h.conn.Extensions = nil
-	return newSession(h.conn, h.spec, &h.tap.server), result, nil
+	return session, result, nil
 }
 
 // contained turns a panic of f into an error: a crafted hello must not take more with it than its own flow.
@@ -95,7 +99,8 @@ type handshake struct {
 	tap    *tap
 	conn   *utls.UConn
 	state  utls.ConnectionState // when the server's flight was read
-	sent   []byte
+
+	secrets secrets
 }
 
 func (h *handshake) run(ctx context.Context) error {
@@ -123,10 +128,20 @@ func (h *handshake) utlsConfig() *utls.Config {
 		PreferSkipResumptionOnNilExtension: true,
 
 		Renegotiation:        utls.RenegotiateNever,
-		KeyLogWriter:         h.config.KeyLog,
+		KeyLogWriter:         h.keyLog(),
 		VerifyConnection:     func(state utls.ConnectionState) error { h.state = state; return nil },
 		GetClientCertificate: h.certificate,
 	}
+}
+
+// keyLog is the caller's, and ours where the server's limit is to be found.
+func (h *handshake) keyLog() io.Writer {
+	if !offersLimit(h.spec.hello) {
+		return h.config.KeyLog
+	}
+	h.secrets.next = h.config.KeyLog
+	h.tap.keep = true
+	return &h.secrets
 }
 
 // sessions are those that may be resumed, to which new ones are added.

@@ -23,7 +23,13 @@ type tap struct {
 	server  flight.Flight
 	heard   func(*flight.Flight)
 	settled bool
+
+	keep bool // what the server sends is kept, as far as its first encrypted record goes
+	kept []byte
 }
+
+// mostKept is room for a ServerHello, a retry before it, and one encrypted record.
+const mostKept = 24 << 10
 
 func newTap(c net.Conn, hello *detect.ClientHello) *tap {
 	return &tap{Conn: c, records: hello.Records, version: hello.RecordVersion, server: flight.Flight{Server: true}}
@@ -68,6 +74,9 @@ func appendRecords(b []byte, version uint16, message []byte, n int) []byte {
 
 func (t *tap) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
+	if t.keep && len(t.kept) < mostKept {
+		t.kept = append(t.kept, p[:n]...)
+	}
 	if !t.settled && !t.server.Done() {
 		t.server.Feed(p[:n])
 		t.heard(&t.server)
@@ -76,4 +85,7 @@ func (t *tap) Read(p []byte) (int, error) {
 }
 
 // settle ends the looking.
-func (t *tap) settle() { t.settled, t.sent, t.heard = true, nil, nil }
+func (t *tap) settle() {
+	t.settled, t.keep = true, false
+	t.sent, t.heard, t.kept = nil, nil, nil
+}
