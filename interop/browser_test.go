@@ -231,6 +231,9 @@ func (s *browsed) checkFlows(t *testing.T, m *mitm, path string) {
 		want := inspected(path+">tls("+alpn+")", s.target(), alpn)
 		want.reason = full[i].Reason // the browser was killed
 		want.check(t, full[i])
+		if ech := full[i].TLS.Client.ECH; ech != "offered" {
+			t.Errorf("ECH %q, want offered: Chromium's is always there, be it GREASE", ech)
+		}
 		if client, server := full[i].TLS.Client, full[i].TLS.Server; client.JA4 == "" || client.JA3 != server.JA3 || client.JA4 != server.JA4 {
 			t.Errorf("the hello that the server got has JA3 %s, JA4 %s, that of Chromium %s, %s", server.JA3, server.JA4, client.JA3, client.JA4)
 		}
