@@ -50,7 +50,9 @@ type Minter struct {
 
 // Mint implements tlsbridge.Minter. It waits only for an RSA key, in the first seconds of
 // an Authority, and no longer than ctx; without one, the flow ends with internal_error.
-// Its error is a *tlsbridge.Refused when VerifyRefuse ends the flow.
+// Its error is a *tlsbridge.Refused when VerifyRefuse ends the flow, and a
+// *tlsbridge.Unbridgeable when the client says that it can't check a signature like the
+// authority's.
 func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *detect.ClientHello) (*tls.Certificate, string, error) {
 	if len(server.Chain) == 0 {
 		return nil, "", errors.New("the server has shown no certificate")
@@ -72,6 +74,9 @@ func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *de
 		judgment.Status = nil
 	}
 	leaf, err := m.mint(ctx, server, judgment)
+	if err == nil && judgment.Verdict != ca.SelfSigned && !canCheck(hello, leaf.Leaf) {
+		return nil, word, &tlsbridge.Unbridgeable{Reason: "the client can't check the authority's signatures"}
+	}
 	return leaf, word, err
 }
 
