@@ -65,6 +65,7 @@ func opensslVariants() map[string][]string {
 		"openssl":              nil,
 		"openssl-all":          {"-cipher", "ALL:@SECLEVEL=0", "-legacy_renegotiation"},
 		"openssl-cbc":          {"-tls1_2", "-cipher", cbc},
+		"openssl-ffdhe":        {"-groups", "ffdhe2048:P-256"},
 		"openssl-maxfraglen":   {"-maxfraglen", "1024"},
 		"openssl-no_etm":       {"-tls1_2", "-cipher", cbc, "-no_etm"},
 		"openssl-no_middlebox": {"-no_middlebox"},
@@ -76,6 +77,7 @@ func opensslVariants() map[string][]string {
 		"openssl-status":       {"-status"},
 		"openssl-tls1_2":       {"-tls1_2"},
 		"openssl-tls1_3":       {"-tls1_3"},
+		"openssl-x448":         {"-groups", "X448:P-256"},
 	}
 }
 
@@ -148,7 +150,7 @@ func allCells() []cell {
 
 func TestACellIsItsName(t *testing.T) {
 	cells := allCells()
-	if want := 23 * 5 * 2 * 3 * 3 * 3; len(cells) != want {
+	if want := 25 * 5 * 2 * 3 * 3 * 3; len(cells) != want {
 		t.Errorf("%d cells, want %d", len(cells), want)
 	}
 	for _, c := range cells {

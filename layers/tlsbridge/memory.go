@@ -1,9 +1,11 @@
 package tlsbridge
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/internal/expiring"
 )
 
@@ -29,6 +31,18 @@ type lessonKey struct {
 	target bridge.Addr
 	name   string // server_name
 	ja4    string
+	groups string // of supported_groups: JA4 leaves them out, and a lesson may be about them
+}
+
+// groupsOf writes the groups of a hello without GREASE, which differs each time.
+func groupsOf(h *detect.ClientHello) string {
+	var b []byte
+	for _, g := range h.SupportedGroups {
+		if !isGREASE(g) {
+			b = binary.BigEndian.AppendUint16(b, g)
+		}
+	}
+	return string(b)
 }
 
 // lesson is what is known of a server before it is asked.

@@ -277,7 +277,7 @@ func (r *relay) answerClient(ctx context.Context, server *serverSide) (*conn, er
 
 // lessonKey is what is remembered of the server by.
 func (r *relay) lessonKey() lessonKey {
-	return lessonKey{r.b.Flow().Target(), r.hello.ServerName, r.info.ClientJA4}
+	return lessonKey{r.b.Flow().Target(), r.hello.ServerName, r.info.ClientJA4, groupsOf(r.hello)}
 }
 
 // name is whom the server's certificate is verified for. Certificates have no final dot.

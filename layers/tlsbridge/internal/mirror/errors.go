@@ -69,7 +69,7 @@ func (h *handshake) cure(text string) Changes {
 		return WithoutEncryptThenMAC
 	case f.Retried && f.Group == hybrid:
 		return HybridShare
-	case f.Group != 0 && !isKnownGroup(f.Group), f.Answered && s.max == utls.VersionTLS13 && s.shares.first == nil && s.keyShare != nil, f.Retried && s.shares.first == nil:
+	case f.Group != 0 && !isKnownGroup(f.Group):
 		return KnownGroups
 	case fails("unconfigured cipher suite"):
 		return KnownSuites

@@ -3,6 +3,7 @@ package mirror
 import (
 	"bytes"
 	"encoding/binary"
+	"math/big"
 	"net"
 	"slices"
 	"testing"
@@ -192,5 +193,19 @@ func TestChangesChangeWhatTheyName(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// OpenSSL and GnuTLS check that a share of a finite field is a square.
+func TestTheFillerOfAFiniteFieldIsASquare(t *testing.T) {
+	for range 20 {
+		b := filler(0x0100, 256)
+		n := new(big.Int).SetBytes(b)
+		if root := new(big.Int).Sqrt(n); len(b) != 256 || n.Sign() == 0 || root.Mul(root, root).Cmp(n) != 0 {
+			t.Fatalf("%x is no square", b)
+		}
+	}
+	if a, b := filler(30, 56), filler(30, 56); len(a) != 56 || bytes.Equal(a, b) {
+		t.Errorf("the filler of X448 is %x and %x", a, b)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/mlkem"
 	"crypto/rand"
 	"encoding/binary"
+	"math/big"
 	"slices"
 
 	utls "github.com/refraction-networking/utls"
@@ -99,15 +100,27 @@ func (s *spec) share(group uint16, like []byte, reused bool) ([]byte, error) {
 	case group == hybrid:
 		return s.hybridShare(reused)
 	case curveOf(group) == nil:
-		filler := make([]byte, len(like))
-		random(filler)
-		return filler, nil
+		return filler(group, len(like)), nil
 	}
 	key, err := s.key(group)
 	if err != nil {
 		return nil, err
 	}
 	return key.PublicKey().Bytes(), nil
+}
+
+// filler stands in for a share that nobody here can make. One of a finite field must be in the right subgroup, which
+// OpenSSL and GnuTLS check: they would end the handshake with an alert of theirs rather than choose it, and so say what
+// they lack. A square is, whatever the prime of RFC 7919, and one of half as many bits is smaller than the prime.
+func filler(group uint16, size int) []byte {
+	b := make([]byte, size)
+	if group>>8 != 1 { // RFC 7919 §2: ffdhe2048 is 0x0100
+		random(b)
+		return b
+	}
+	random(b[:size/2])
+	n := new(big.Int).SetBytes(b[:size/2])
+	return n.Mul(n, n).FillBytes(b)
 }
 
 // key returns the private key of a group, the same each time.
@@ -164,6 +177,9 @@ func curveOf(group uint16) ecdh.Curve {
 // keys returns the private keys as utls takes them, for a server that chose group; 0: it has not chosen yet.
 func (s *shares) keys(group uint16) *utls.KeySharePrivateKeys {
 	k := &utls.KeySharePrivateKeys{Ecdhe: s.first}
+	if k.Ecdhe == nil {
+		k.Ecdhe, _ = ecdh.X25519().GenerateKey(rand.Reader) // for utls, which wants one until a HelloRetryRequest brings another
+	}
 	if s.mlkem != nil {
 		k.Mlkem, k.MlkemEcdhe = s.mlkem.Mlkem, s.mlkem.MlkemEcdhe
 	}
