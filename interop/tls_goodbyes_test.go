@@ -34,7 +34,7 @@ func TestTLSKeysAreUpdated(t *testing.T) {
 	t.Parallel()
 	s := startSite(t)
 	m := startTLSMitm(t, s.root)
-	server, port := s.typedServer(t, m, "-tls1_3")
+	server, port := s.typedServer(t, m, "-tls1_3", "-msg")
 	client := typedClient(t, m, m.root, "-msg", "-proxy", m.addrs[0], "-connect", at(port))
 	n := 0
 	talk := func() {
@@ -46,21 +46,17 @@ func TestTLSKeysAreUpdated(t *testing.T) {
 		}
 	}
 	talk()
-	client.types(t, "k")
-	client.reads(t, m, "KEYUPDATE", 1)
-	talk()
-	client.types(t, "K")
-	client.reads(t, m, "KEYUPDATE", 2)
-	talk()
-	const received = "<<< TLS 1.3, Handshake [length 0005], KeyUpdate"
-	if got := strings.Count(client.said(), received); got != 1 {
-		t.Errorf("the client received %d key updates, want the one that it asked for", got)
-	}
-	for range 3 {
-		server.types(t, "K")
-		talk()
-		server.types(t, "k")
-		talk()
+	// It is a command only if it is alone: what is typed next has to wait until it is sent.
+	const sent, received = ">>> TLS 1.3, Handshake [length 0005], KeyUpdate", "<<< TLS 1.3, Handshake [length 0005], KeyUpdate"
+	for _, typist := range []*typist{client, server} {
+		for i, command := range []string{"k", "K", "K", "k"} {
+			typist.types(t, command)
+			typist.reads(t, m, sent, i+1)
+			talk()
+		}
+		if got := strings.Count(typist.said(), received); got != 2 {
+			t.Errorf("%d key updates came, want the two that were asked for", got)
+		}
 	}
 	client.types(t, "Q")
 	f := m.flow(t)
