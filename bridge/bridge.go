@@ -36,6 +36,7 @@ type Bridge struct {
 	relay    *relay      // the one that it left
 	redo     redo
 	passed   [2]bool // the end of this side's direction was passed on
+	watched  [2]bool // While reads this side: nobody else may
 	firstEnd Party   // who ended a direction first
 	asked    bool    // the observer was asked for a tap
 	tap      func(Side, []byte)

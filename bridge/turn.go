@@ -165,10 +165,11 @@ func Turn[M any](ctx context.Context, b *Bridge, from Side, p Parser[M], options
 	return m, b.pass(ctx, from, n)
 }
 
-// turnBroken reports why a turn that waits for the given side can't go on.
+// turnBroken reports why a turn that waits for the given side can't go on. A side that
+// While watches is its affair.
 func (b *Bridge) turnBroken(from Side) error {
 	for _, side := range []Side{Client, Server} {
-		if s := b.side(side); s != nil && s.End() == Reset {
+		if s := b.side(side); s != nil && !b.watched[side] && s.End() == Reset {
 			return Fails(Resets, By(side), s.err)
 		}
 	}
@@ -176,7 +177,7 @@ func (b *Bridge) turnBroken(from Side) error {
 	if s.End() != Open {
 		return &Desync{from, Ended, s.err}
 	}
-	if silent == nil {
+	if silent == nil || b.watched[from.Other()] {
 		return nil
 	}
 	switch {

@@ -11,7 +11,8 @@ import (
 // ends before. A side whose buffer is full is not read. When neither side can bring
 // anything more, Wait fails.
 func (b *Bridge) Wait(ctx context.Context) error {
-	client, server := b.Client.fillable(), b.Server != nil && b.Server.fillable()
+	client := !b.watched[Client] && b.Client.fillable()
+	server := !b.watched[Server] && b.Server != nil && b.Server.fillable()
 	var err error
 	switch {
 	case client && server:
@@ -35,7 +36,7 @@ func (b *Bridge) Wait(ctx context.Context) error {
 // nothingMore says why neither side can bring anything.
 func (b *Bridge) nothingMore() error {
 	for _, side := range []Side{Client, Server} {
-		if s := b.side(side); s != nil && s.end != Open {
+		if s := b.side(side); s != nil && !b.watched[side] && s.end != Open {
 			return Fails(PeerClosed, either(b.firstEnd == "", By(side), b.firstEnd), errNothingMore)
 		}
 	}
@@ -94,15 +95,17 @@ func isPanic(err error) bool {
 // While runs f with a context that ends when the given peer ends its direction or
 // resets, and returns when both are over. What the peer sends meanwhile stays
 // buffered. When f fails after the peer went away, the error is the Failure that
-// says so.
+// says so. In f the other side alone can be waited for.
 func (b *Bridge) While(ctx context.Context, s Side, f func(context.Context) error) error {
 	fctx, gone := context.WithCancelCause(ctx)
 	wctx, stop := context.WithCancel(ctx)
 	watched := make(chan struct{})
+	b.watched[s] = true
 	go b.side(s).watch(wctx, s, gone, watched)
 	err := catch(func() error { return f(fctx) }) // which leaves no reader behind
 	stop()
 	<-watched
+	b.watched[s] = false
 	cause := context.Cause(fctx)
 	gone(nil)
 	if isPanic(err) {

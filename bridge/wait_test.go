@@ -187,3 +187,30 @@ func TestWhileReturnsWhatItsFunctionReturns(t *testing.T) {
 		wantReason(t, err, bridge.Panic, bridge.ByMITM)
 	})
 }
+
+// A handshake is said again while the client is watched: each side has one reader.
+func TestTurnsInWhileLeaveTheWatchedSideAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(1000)
+		exchange(t, p, "greeting\n", "2 hello\n")
+		said := make(chan struct{})
+		go func() {
+			defer close(said)
+			say(t, p.client, "what the client says meanwhile\n")
+		}()
+		err := p.While(t.Context(), bridge.Client, func(context.Context) error {
+			heard, err := redial(t, p, "2 again\n")
+			if heard != "greeting\nend\n" {
+				t.Errorf("the server heard %q", heard)
+			}
+			return err
+		})
+		<-said
+		if err != nil {
+			t.Errorf("While = %v", err)
+		}
+		if m, err := bridge.Turn(t.Context(), p.Bridge, bridge.Client, line); err != nil || m != "what the client says meanwhile" {
+			t.Errorf("the client's line is %q, %v", m, err)
+		}
+	})
+}
