@@ -221,10 +221,9 @@ func (b *Bridge) outcome(ctx context.Context, err error) Outcome {
 		reason, by, err = Shutdown, ByMITM, cmp.Or(err, context.Cause(ctx))
 	case reason == EOF && b.firstEnd != "":
 		by = b.firstEnd
-	case reason == Resets && by == ByMITM && b.Client.End() == Reset:
-		by = ByClient
-	case reason == Resets && by == ByMITM:
-		by = ByServer
+	case reason == Resets && by == ByMITM && !errors.As(err, new(*Failure)):
+		// A conn has said so, and not whose it is.
+		by = either(b.Client.End() == Reset, ByClient, ByServer)
 	}
 	return Outcome{Reason: reason, EndedBy: by, Err: err}
 }

@@ -25,6 +25,7 @@ type conn struct {
 	t   *transport
 
 	acceptance *acceptance // of a client that was shown a certificate of ours; else nil
+	failed     func(error) // is told how reading ended; may be nil
 
 	mu       sync.Mutex
 	end      bridge.End  // how the peer ended its direction
@@ -73,6 +74,9 @@ func (c *conn) note(n int, err error) error {
 	}
 	if err == nil || isTimeout(err) {
 		return err
+	}
+	if c.failed != nil {
+		c.failed(err)
 	}
 	c.acceptance.ends(err, c.t.ended() != bridge.Open || errors.Is(err, io.EOF))
 	end := c.endOf(err)

@@ -59,6 +59,6 @@
 // # What it does not do
 //
 // The TLS 1.3 cipher suite is whatever crypto/tls picks for the client. SSLv2 and SSLv3
-// hellos and early data go through raw. Renegotiation is refused, and a server that asks
-// for a client certificate after the handshake ends the connection.
+// hellos and early data go through raw. Renegotiation is refused. A server that asks for a
+// client certificate after the handshake ends the connection; the next one is rescued.
 package tlsbridge

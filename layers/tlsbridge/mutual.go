@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -73,6 +74,7 @@ func (r *relay) passAnswer(ctx context.Context, server *serverSide, client *conn
 		server.abandon(errHasCertificate)
 		r.Memory.learn(r.lessonKey(), lesson{rescue: clientCertificate})
 		r.push(errHasCertificate.Error())
+		// A reset, because browsers answer that with another attempt.
 		return bridge.Final(bridge.Fails(bridge.Resets, bridge.ByMITM, errHasCertificate))
 	}
 	server.question.answer <- answer{}
@@ -80,9 +82,30 @@ func (r *relay) passAnswer(ctx context.Context, server *serverSide, client *conn
 		_, err := server.wait(ctx)
 		return err
 	})
+	if err == nil {
+		return nil
+	}
 	if failed := (*HandshakeError)(nil); errors.As(err, &failed) {
 		r.push("the server does not go on without a client certificate")
 		return bridge.Final(failed.failure())
 	}
+	r.push("the client left before the server had its answer")
 	return err
+}
+
+const extPostHandshakeAuth = 49
+
+// awaitLateQuestion has a connection remembered as one to rescue when the server asks for a
+// client certificate after the handshake (RFC 8446 §4.6.2): it can't be answered. utls says
+// no more of that than that the message was unexpected.
+func (r *relay) awaitLateQuestion(server *conn) {
+	if _, offered := r.hello.Extension(extPostHandshakeAuth); !offered {
+		return
+	}
+	memory, key := r.Memory, r.lessonKey()
+	server.failed = func(err error) {
+		if strings.Contains(err.Error(), "tls: unexpected message") {
+			memory.learn(key, lesson{rescue: clientCertificate})
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package tlsbridge
 
 import (
+	"crypto/x509"
 	"fmt"
 	"strings"
 	"testing"
@@ -77,4 +78,79 @@ func openSSLServer(t *testing.T, file string, args ...string) bridge.Addr {
 	}
 	t.Cleanup(func() { server.Stop() })
 	return bridge.Addr{Host: "127.0.0.1", Port: uint16(port)}
+}
+
+// lateServer asks its client for a certificate when the client has said something (RFC 8446
+// §4.6.2), and says whether it got one.
+const lateServer = `
+import socket, ssl, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    conn, _ = listener.accept()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(sys.argv[2])
+    context.load_verify_locations(sys.argv[3])
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.post_handshake_auth = True
+    tls = context.wrap_socket(conn, server_side=True, do_handshake_on_connect=False)
+    try:
+        tls.do_handshake()
+        tls.recv(100)
+        tls.verify_client_post_handshake()
+        tls.settimeout(0.05)
+        peer = None
+        while not peer:
+            try:
+                if not tls.recv(100):
+                    break
+            except TimeoutError:
+                pass
+            try:
+                peer = tls.getpeercert()
+            except ValueError: # not yet
+                pass
+        tls.settimeout(None)
+        tls.write(b"I know you\n" if peer else b"I do not know you\n")
+        tls.unwrap()
+    except OSError:
+        pass
+    tls.close()
+`
+
+// A server that asks after the handshake can't be answered; the client's next connection is
+// its own.
+func TestAServerThatAsksLateGetsTheClientItselfTheNextTime(t *testing.T) {
+	bridgetest.Baseline(t)
+	leaf, template := certificate("ECDSA"), leafTemplate()
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	own := signed(template, "RSA", serverCA())
+	port, release, err := peers.ReservePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	both := writePEM(t, nil, mitmCA().cert.Raw, serverCA().cert.Raw)
+	server, err := peers.Start(t.Context(), peers.Program{
+		Name:  "/usr/bin/python3",
+		Files: map[string]string{"server.py": lateServer},
+		Args:  []string{"server.py", fmt.Sprint(port), writePEM(t, leaf.PrivateKey, leaf.Certificate[0]), both},
+		Ports: []int{port},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Stop()
+	l := newLab(t, relayed(), bridge.Addr{Host: "127.0.0.1", Port: uint16(port)}, bridge.Limits{})
+	client := writePEM(t, own.PrivateKey, own.Certificate[0])
+	for i, want := range []string{"tls", "tls(pass)"} {
+		out, err := openssl(t, "hello\n", "s_client", "-quiet", "-ign_eof", "-enable_pha", "-servername", serverName,
+			"-CAfile", both, "-cert", client, "-key", client, "-connect", l.addr)
+		if known := strings.Contains(out, "I know you"); known != (i == 1) {
+			t.Errorf("flow %d: openssl: %v\n%s", i, err, out)
+		}
+		if flow, _ := l.ends(t); flow.Path() != want {
+			t.Errorf("flow %d: path %s, want %s", i, flow.Path(), want)
+		}
+	}
 }

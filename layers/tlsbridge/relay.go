@@ -225,7 +225,9 @@ func (r *relay) bridge(ctx context.Context) (bridged bool, err error) {
 	}
 	r.frame.ALPN, r.frame.Decrypted = server.shown.ALPN, true
 	r.b.Replace(bridge.Client, client, nil)
-	r.b.Replace(bridge.Server, server.conn(), r.redo(server.shown.Chain[0].Raw))
+	late := server.conn()
+	r.awaitLateQuestion(late)
+	r.b.Replace(bridge.Server, late, r.redo(server.shown.Chain[0].Raw))
 	r.push("")
 	return true, nil
 }
