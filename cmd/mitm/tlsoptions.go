@@ -24,7 +24,7 @@ func (o *tlsOptions) define(f *pflag.FlagSet, c *mitm.Config) {
 		oneOf(&c.Fingerprint, map[string]mitm.Fingerprint{"mirror": mitm.FingerprintMirror, "go": mitm.FingerprintGo}, "mirror or go"))
 	add(f, "leafcert", "clone|sign|noclone", "what clients are shown: the server's certificate mirrored, always signed by our CA, or one by name (default clone)",
 		oneOf(&c.LeafCert, map[string]mitm.LeafCert{"clone": mitm.LeafClone, "sign": mitm.LeafSign, "noclone": mitm.LeafNoClone}, "clone, sign or noclone"))
-	add(f, "verify", "mirror|refuse|ignore", "a server's certificate that does not verify: mirror its fault, end the flow, or sign it (default mirror)",
+	add(f, "verify", "mirror|refuse|ignore", "a server's certificate that does not verify: mirror its fault, end the flow, or sign it all the same; dates and names stay (default mirror)",
 		oneOf(&c.Verify, map[string]mitm.Verify{"mirror": mitm.VerifyMirror, "refuse": mitm.VerifyRefuse, "ignore": mitm.VerifyIgnore}, "mirror, refuse or ignore"))
 	f.StringArrayVar(&o.clientCerts, "clientcert", nil, "the client certificate for servers with these names, `NAMES:FILE[:PASS]` (repeatable)")
 	add(f, "mtls", "rescue|ask|none", "for a server that asks for another one: pass the flow on, ask the client, or say that there is none (default rescue)",
