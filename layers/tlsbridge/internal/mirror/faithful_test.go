@@ -3,6 +3,7 @@ package mirror
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math/big"
 	"net"
 	"slices"
@@ -153,10 +154,87 @@ func TestTheHelloIsTheClientsButForWhatMustBeFresh(t *testing.T) {
 // A hello that came in several records leaves in as many.
 func TestTheHelloIsCutLikeTheClients(t *testing.T) {
 	hello := parse(t, realHellos(t)["chromium.0"])
-	for _, n := range []int{1, 2, 5} {
+	for n := 1; n <= 64; n++ {
 		cut := appendRecords(nil, hello.RecordVersion, hello.Raw, n)
 		if got := parse(t, capture(t, parse(t, cut), Config{})); got.Records != n {
 			t.Errorf("%d records, want %d", got.Records, n)
+		}
+	}
+}
+
+// One that is longer than a record is written by utls in pieces.
+func TestAHelloMayBeLongerThanARecord(t *testing.T) {
+	theirs := *parse(t, realHellos(t)["curl"])
+	theirs.Extensions = append(slices.Clone(theirs.Extensions), detect.Extension{ID: 0x1234, Data: make([]byte, 40_000)})
+	for _, n := range []int{3, 9} {
+		theirs.Records = n
+		hello := parse(t, encode(&theirs))
+		ours := parse(t, capture(t, hello, Config{}))
+		if !bytes.Equal(masked(ours), masked(hello)) || ours.Records != n || ours.RecordVersion != hello.RecordVersion {
+			t.Errorf("%d records of version %x, want %d of %x", ours.Records, ours.RecordVersion, n, hello.RecordVersion)
+		}
+	}
+}
+
+// What a server must refuse is left for it to refuse.
+func TestSharesOfAWrongLengthKeepIt(t *testing.T) {
+	for _, name := range []string{"chromium.0", "firefox.0", "go", "gnutls", "ossl_ffdhe"} {
+		for _, size := range []int{1, 2, 31, 33, 1215, 1217} {
+			theirs := *parse(t, realHellos(t)[name])
+			theirs.Extensions = slices.Clone(theirs.Extensions)
+			var want []int
+			for i, e := range theirs.Extensions {
+				if e.ID != extKeyShare {
+					continue
+				}
+				var list []byte
+				for _, s := range split(e.Data) {
+					list = append(list, extension(s.group, make([]byte, size)...)...)
+					want = append(want, size)
+				}
+				theirs.Extensions[i].Data = append(binary.BigEndian.AppendUint16(nil, uint16(len(list))), list...)
+			}
+			data, _ := parse(t, capture(t, parse(t, encode(&theirs)), Config{})).Extension(extKeyShare)
+			var got []int
+			for _, s := range split(data) {
+				got = append(got, len(s.data))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: shares of %d bytes, want %d", name, got, want)
+			}
+		}
+	}
+}
+
+// RFC 8446 §4.2.8: the shares are in the order of supported_groups.
+func TestAShareIsAddedInItsPlace(t *testing.T) {
+	hello := parse(t, realHellos(t)["node24_hrr"])
+	ours := parse(t, capture(t, hello, Config{Changes: HybridShare}))
+	var want []uint16
+	for _, g := range hello.SupportedGroups {
+		if g == hybrid || slices.Contains(hello.KeyShareGroups, g) {
+			want = append(want, g)
+		}
+	}
+	if len(want) < 2 || !slices.Equal(ours.KeyShareGroups, want) {
+		t.Errorf("shares of %d, want %d", ours.KeyShareGroups, want)
+	}
+}
+
+func TestNothingIsKnownOfSomeHellos(t *testing.T) {
+	hello := *parse(t, realHellos(t)["curl"])
+	hello.CipherSuites, hello.SupportedGroups = []uint16{0x1304, 0x00ff}, []uint16{30}
+	hello.Extensions = []detect.Extension{{ID: extKeyShare, Data: []byte{0, 0}}}
+	old := *parse(t, realHellos(t)["ossl_10"])
+	old.LegacyVersion = 0x0300
+	for _, tt := range []struct {
+		name    string
+		hello   *detect.ClientHello
+		changes Changes
+	}{{"its suites", &hello, KnownSuites}, {"its groups", &hello, KnownGroups}, {"its version", &old, 0}} {
+		_, _, err := Handshake(t.Context(), nil, tt.hello, Config{Changes: tt.changes})
+		if cannot := (*Unbridgeable)(nil); !errors.As(err, &cannot) {
+			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"io"
+	"iter"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -59,20 +60,28 @@ func (h *handshake) most() int {
 }
 
 func limitsOf(extensions []byte) (fragment byte, record uint16) {
-	for b := extensions; len(b) >= 4; {
-		id, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
-		if b = b[4:]; n > len(b) {
-			break
-		}
+	for id, data := range extensionsIn(extensions) {
 		switch {
-		case id == extMaxFragmentLength && n == 1:
-			fragment = b[0]
-		case id == extRecordSizeLimit && n == 2:
-			record = binary.BigEndian.Uint16(b)
+		case id == extMaxFragmentLength && len(data) == 1:
+			fragment = data[0]
+		case id == extRecordSizeLimit && len(data) == 2:
+			record = binary.BigEndian.Uint16(data)
 		}
-		b = b[n:]
 	}
 	return fragment, record
+}
+
+// extensionsIn goes over a list of extensions as far as it is well formed.
+func extensionsIn(b []byte) iter.Seq2[uint16, []byte] {
+	return func(yield func(uint16, []byte) bool) {
+		for len(b) >= 4 {
+			end := 4 + int(binary.BigEndian.Uint16(b[2:]))
+			if end > len(b) || !yield(binary.BigEndian.Uint16(b), b[4:end]) {
+				return
+			}
+			b = b[end:]
+		}
+	}
 }
 
 // serverExtensions returns the extensions of the EncryptedExtensions in what a server of TLS 1.3 has sent, and nil when

@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"runtime/debug"
@@ -68,18 +69,30 @@ func Handshake(ctx context.Context, c net.Conn, hello *detect.ClientHello, confi
 		return h.run(ctx)
 	})
 	if err != nil {
-		return nil, nil, h.explain(err)
+		return nil, nil, h.explain(ctx, err)
 	}
 	result := h.result(h.conn.ConnectionState())
 	session := &Session{h.conn, 0}
 	if offersLimit(hello) {
 		session.most = h.most()
 	}
-	h.tap.settle()
-	// The hello and its keys, 8 KB of them for a hybrid share, would stay as long as the connection.
+	h.release()
+	return session, result, nil
+}
+
+// release lets go of what only the handshake needed: the hello, its keys, 8 KB of them for a hybrid share, and whatever
+// the caller's functions hold. It would stay as long as the connection, whose Config leads back here.
+func (h *handshake) release() {
+	h.conn.SetUnderlyingConn(h.tap.Conn)
 	h.conn.HandshakeState = utls.PubClientHandshakeState{}
 	h.conn.Extensions = nil
-	return session, result, nil
+	h.utls.KeyLogWriter, h.utls.VerifyConnection, h.utls.GetClientCertificate = nil, nil, nil
+	if h.spec.ticket != nil {
+		*h.spec.ticket = utls.SessionTicketExtension{}
+	}
+	if h.spec.psk != nil {
+		*h.spec.psk = utls.UtlsPreSharedKeyExtension{}
+	}
 }
 
 // contained turns a panic of f into an error: a crafted hello must not take more with it than its own flow.
@@ -98,23 +111,37 @@ type handshake struct {
 	spec   *spec
 	tap    *tap
 	conn   *utls.UConn
+	utls   *utls.Config
 	state  utls.ConnectionState // when the server's flight was read
+	asked  bool                 // the server wants a certificate
 
 	secrets secrets
 }
 
 func (h *handshake) run(ctx context.Context) error {
-	h.conn = utls.UClient(h.tap, h.utlsConfig(), utls.HelloCustom)
+	h.tap.heard = h.heard
+	h.utls = h.utlsConfig()
+	h.conn = utls.UClient(h.tap, h.utls, utls.HelloCustom)
 	if err := h.apply(); err != nil {
 		return err
 	}
-	h.tap.heard = func(f *flight.Flight) {
-		// utls keeps the key of the first share only, and asks for it after this.
-		if keys := h.conn.HandshakeState.State13.KeyShareKeys; keys != nil && f.Answered && !f.Retried {
-			keys.Ecdhe = h.spec.shares.keys(f.Group).Ecdhe
-		}
-	}
 	return h.conn.HandshakeContext(ctx)
+}
+
+// errEncryptThenMAC is a server that has taken up encrypt_then_mac. utls would find its first record wrong, and it
+// ours, after much more of the handshake.
+var errEncryptThenMAC = errors.New("the server has agreed to encrypt_then_mac")
+
+// heard looks at what the server has said so far, before utls does.
+func (h *handshake) heard(f *flight.Flight) error {
+	if f.EncryptThenMAC && isCBC(f.Suite) {
+		return errEncryptThenMAC
+	}
+	// utls keeps the key of the first share only, and asks for it after this.
+	if keys := h.conn.HandshakeState.State13.KeyShareKeys; keys != nil && f.Answered && !f.Retried {
+		keys.Ecdhe = h.spec.shares.keys(f.Group).Ecdhe
+	}
+	return nil
 }
 
 // utlsConfig is for one connection: utls changes it.
@@ -146,16 +173,41 @@ func (h *handshake) keyLog() io.Writer {
 
 // sessions are those that may be resumed, to which new ones are added.
 func (h *handshake) sessions() utls.ClientSessionCache {
-	if h.config.Sessions == nil || h.config.Changes&WithoutResumption == 0 {
-		return h.config.Sessions
+	if h.config.Sessions == nil {
+		return nil
 	}
-	return addOnly{h.config.Sessions}
+	_, byTicket := h.spec.hello.Extension(extSessionTicket)
+	return fitting{
+		ClientSessionCache: h.config.Sessions,
+		byPSK:              h.spec.psk != nil,
+		// Without an identifier of the session to be echoed, utls does not notice that the server resumes it (RFC 5077 §3.4).
+		byTicket: byTicket && len(h.spec.hello.SessionID) > 0 && h.config.Changes&WithoutResumption == 0,
+	}
 }
 
-// addOnly is a cache out of which nothing is taken.
-type addOnly struct{ utls.ClientSessionCache }
+// fitting is a cache out of which only those sessions are taken that the hello can name. Others are a panic of utls, and
+// so are those of TLS 1.0 and 1.1.
+type fitting struct {
+	utls.ClientSessionCache
+	byTicket, byPSK bool
+}
 
-func (addOnly) Get(string) (*utls.ClientSessionState, bool) { return nil, false }
+func (f fitting) Get(key string) (*utls.ClientSessionState, bool) {
+	if !f.byTicket && !f.byPSK {
+		return nil, false
+	}
+	session, ok := f.ClientSessionCache.Get(key)
+	if !ok || session == nil {
+		return nil, false
+	}
+	switch session.Vers() {
+	case utls.VersionTLS13:
+		return session, f.byPSK
+	case utls.VersionTLS12:
+		return session, f.byTicket
+	}
+	return nil, false
+}
 
 // apply has utls take the spec, and puts back what it makes up itself.
 func (h *handshake) apply() error {
@@ -177,29 +229,19 @@ func (h *handshake) apply() error {
 		random(to.SessionId)
 	}
 	_, to.TicketSupported = s.hello.Extension(extSessionTicket)
-	s.restoreGREASE()
-	h.conn.HandshakeState.State13.KeyShareKeys = s.shares.keys(0)
-	return nil
-}
-
-// restoreGREASE puts the client's GREASE values where utls has put its own: they must be the same everywhere.
-func (s *spec) restoreGREASE() {
+	// utls has put GREASE values of its own in the place of the client's, which must be the same everywhere.
 	if s.versions != nil {
 		copy(s.versions.Versions, s.hello.SupportedVersions)
 	}
 	if s.keyShare != nil {
-		i := 0
-		for _, group := range s.hello.KeyShareGroups {
-			if s.changes&KnownGroups != 0 && !isGREASE(group) && !isKnownGroup(group) {
-				continue
-			}
-			s.keyShare.KeyShares[i].Group = utls.CurveID(group)
-			i++
-		}
+		s.keyShare.KeyShares = s.shares.public
 	}
+	h.conn.HandshakeState.State13.KeyShareKeys = s.shares.keys(0)
+	return nil
 }
 
 func (h *handshake) certificate(wanted *utls.CertificateRequestInfo) (*utls.Certificate, error) {
+	h.asked = true
 	if h.config.Certificate == nil {
 		return nil, ErrClientCertificate
 	}

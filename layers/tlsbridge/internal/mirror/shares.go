@@ -18,26 +18,20 @@ const (
 	mlkemPublic = mlkem.EncapsulationKeySize768
 )
 
-// shares are the private keys of a key_share.
+// shares are those of a key_share, with their private keys.
 type shares struct {
+	public  []utls.KeyShare
 	byGroup map[uint16]*ecdh.PrivateKey
 	mlkem   *utls.KeySharePrivateKeys // of the hybrid share; nil: there is none
 	first   *ecdh.PrivateKey
+	filled  bool // there is one of a group that is not known here
 }
 
 // newKeyShare makes a key_share (RFC 8446 §4.2.8) like the client's with fresh keys. data is well formed.
 func (s *spec) newKeyShare(data []byte) (*utls.KeyShareExtension, error) {
 	s.shares.byGroup = make(map[uint16]*ecdh.PrivateKey)
-	ext := &utls.KeyShareExtension{}
 	theirs := split(data)
-	var reused bool // X25519's half of the hybrid share is X25519's own share
-	for _, a := range theirs {
-		for _, b := range theirs {
-			if a.group == hybrid && b.group == uint16(utls.X25519) && len(a.data) > mlkemPublic {
-				reused = bytes.Equal(a.data[mlkemPublic:], b.data)
-			}
-		}
-	}
+	reused := reusesKey(theirs)
 	for _, t := range theirs {
 		if s.changes&KnownGroups != 0 && !isGREASE(t.group) && !isKnownGroup(t.group) {
 			continue
@@ -46,22 +40,38 @@ func (s *spec) newKeyShare(data []byte) (*utls.KeyShareExtension, error) {
 		if err != nil {
 			return nil, err
 		}
-		ext.KeyShares = append(ext.KeyShares, utls.KeyShare{Group: utls.CurveID(t.group), Data: ours})
+		s.shares.public = append(s.shares.public, utls.KeyShare{Group: utls.CurveID(t.group), Data: ours})
 	}
-	return ext, s.addShares(ext)
+	if err := s.addShares(); err != nil {
+		return nil, err
+	}
+	// utls would make keys for those that are empty, and change GREASE. It gets the true ones after that.
+	placeholders := slices.Clone(s.shares.public)
+	for i := range placeholders {
+		placeholders[i].Data = make([]byte, 2)
+	}
+	return &utls.KeyShareExtension{KeyShares: placeholders}, nil
+}
+
+// reusesKey reports whether X25519's half of the hybrid share is X25519's own share, which some clients have and others
+// have not.
+func reusesKey(all []share) bool {
+	half, own := find(all, hybrid), find(all, uint16(utls.X25519))
+	return len(half) > mlkemPublic && bytes.Equal(half[mlkemPublic:], own)
+}
+
+func find(all []share, group uint16) []byte {
+	i := slices.IndexFunc(all, func(s share) bool { return s.group == group })
+	if i < 0 {
+		return nil
+	}
+	return all[i].data
 }
 
 // addShares adds the shares that the changes ask for.
-func (s *spec) addShares(ext *utls.KeyShareExtension) error {
-	add := func(group uint16) error {
-		data, err := s.share(group, nil, false)
-		if err == nil {
-			ext.KeyShares = append(ext.KeyShares, utls.KeyShare{Group: utls.CurveID(group), Data: data})
-		}
-		return err
-	}
+func (s *spec) addShares() error {
 	if s.changes&HybridShare != 0 && s.shares.mlkem == nil && slices.Contains(s.groups, hybrid) {
-		if err := add(hybrid); err != nil {
+		if err := s.addShare(hybrid); err != nil {
 			return err
 		}
 	}
@@ -72,7 +82,22 @@ func (s *spec) addShares(ext *utls.KeyShareExtension) error {
 	if i < 0 {
 		return &Unbridgeable{Reason: "no group that is known here"}
 	}
-	return add(s.groups[i])
+	return s.addShare(s.groups[i])
+}
+
+// addShare adds one in its place: RFC 8446 §4.2.8 wants the order of supported_groups.
+func (s *spec) addShare(group uint16) error {
+	data, err := s.share(group, nil, false)
+	if err != nil {
+		return err
+	}
+	rank := slices.Index(s.groups, group)
+	i := slices.IndexFunc(s.shares.public, func(k utls.KeyShare) bool { return slices.Index(s.groups, uint16(k.Group)) > rank })
+	if i < 0 {
+		i = len(s.shares.public)
+	}
+	s.shares.public = slices.Insert(s.shares.public, i, utls.KeyShare{Group: utls.CurveID(group), Data: data})
+	return nil
 }
 
 type share struct {
@@ -91,22 +116,41 @@ func split(data []byte) []share {
 	return all
 }
 
-// share makes the public share of a group, and keeps the private one. What has no meaning here, and what the server
-// must not choose because it is malformed, is filled with as many random bytes as the client's.
+// share makes the public share of a group, and keeps the private one. One whose group has no meaning here is filled with
+// as many bytes as the client's, and so is one that the server must refuse because its length is wrong. like is nil for
+// a share that the client has not sent.
 func (s *spec) share(group uint16, like []byte, reused bool) ([]byte, error) {
 	switch {
 	case isGREASE(group):
 		return like, nil
+	case !isKnownGroup(group):
+		s.shares.filled = true
+		return filler(group, len(like)), nil
+	case like != nil && len(like) != shareLen(group):
+		return filler(group, len(like)), nil
 	case group == hybrid:
 		return s.hybridShare(reused)
-	case curveOf(group) == nil:
-		return filler(group, len(like)), nil
 	}
 	key, err := s.key(group)
 	if err != nil {
 		return nil, err
 	}
 	return key.PublicKey().Bytes(), nil
+}
+
+// shareLen is the length of the share of a known group (RFC 8446 §4.2.8.2).
+func shareLen(group uint16) int {
+	switch utls.CurveID(group) {
+	case utls.X25519:
+		return 32
+	case utls.CurveP256:
+		return 1 + 2*32
+	case utls.CurveP384:
+		return 1 + 2*48
+	case utls.CurveP521:
+		return 1 + 2*66
+	}
+	return mlkemPublic + 32
 }
 
 // filler stands in for a share that nobody here can make. One of a finite field must be in the right subgroup, which
@@ -159,6 +203,8 @@ func (s *spec) hybridShare(reused bool) ([]byte, error) {
 	s.shares.mlkem = &utls.KeySharePrivateKeys{Mlkem: kem, MlkemEcdhe: x}
 	return append(kem.EncapsulationKey().Bytes(), x.PublicKey().Bytes()...), nil
 }
+
+func isKnownGroup(id uint16) bool { return id == hybrid || curveOf(id) != nil }
 
 func curveOf(group uint16) ecdh.Curve {
 	switch utls.CurveID(group) {

@@ -15,6 +15,7 @@ import (
 const (
 	extStatusRequest       = 5
 	extSupportedGroups     = 10
+	extPointFormats        = 11
 	extSignatureAlgorithms = 13
 	extALPN                = 16
 	extStatusRequestV2     = 17
@@ -35,6 +36,7 @@ const (
 	extALPS                = 17513
 	extALPSNew             = 17613
 	extECH                 = 0xfe0d
+	extRenegotiationInfo   = 0xff01
 )
 
 // spec is a hello for utls, made after a client's.
@@ -47,6 +49,8 @@ type spec struct {
 	shares     shares
 	versions   *utls.SupportedVersionsExtension
 	keyShare   *utls.KeyShareExtension
+	ticket     *utls.SessionTicketExtension
+	psk        *utls.UtlsPreSharedKeyExtension
 	extensions []utls.TLSExtension
 }
 
@@ -58,6 +62,9 @@ func build(hello *detect.ClientHello, c Config) (*spec, error) {
 	}
 	if s.changes&KnownSuites != 0 {
 		s.suites = slices.DeleteFunc(s.suites, func(id uint16) bool { return !isGREASE(id) && !isSignalling(id) && !knownSuites[id] })
+		if !slices.ContainsFunc(s.suites, func(id uint16) bool { return knownSuites[id] }) {
+			return nil, &Unbridgeable{Reason: "no cipher suite that is known here"}
+		}
 	}
 	if s.changes&KnownGroups != 0 {
 		s.groups = slices.DeleteFunc(s.groups, func(id uint16) bool { return !isGREASE(id) && !isKnownGroup(id) })
@@ -75,7 +82,8 @@ func build(hello *detect.ClientHello, c Config) (*spec, error) {
 		}
 	}
 	if hello.HasPreSharedKey && c.Sessions != nil && c.Changes&WithoutResumption == 0 {
-		s.extensions = append(s.extensions, &utls.UtlsPreSharedKeyExtension{}) // always the last (RFC 8446 §4.2.11)
+		s.psk = &utls.UtlsPreSharedKeyExtension{}
+		s.extensions = append(s.extensions, s.psk) // always the last (RFC 8446 §4.2.11)
 	}
 	return s, nil
 }
@@ -106,7 +114,8 @@ func (s *spec) extension(e detect.Extension) (utls.TLSExtension, error) {
 		// They belong to another connection of the client's.
 		return nil, nil
 	case extSessionTicket:
-		return &utls.SessionTicketExtension{}, nil
+		s.ticket = &utls.SessionTicketExtension{}
+		return s.ticket, nil
 	case extSupportedVersions:
 		s.versions = &utls.SupportedVersionsExtension{Versions: slices.Clone(s.hello.SupportedVersions)}
 		return s.versions, nil
@@ -224,5 +233,3 @@ var knownSuites = func() map[uint16]bool {
 	}
 	return known
 }()
-
-func isKnownGroup(id uint16) bool { return id == hybrid || curveOf(id) != nil }
