@@ -147,3 +147,25 @@ func TestTheMemoryForgets(t *testing.T) {
 		}
 	})
 }
+
+// What one client has come to does not open the server to another.
+func TestClientsDoNotLearnFromEachOther(t *testing.T) {
+	bridgetest.Baseline(t)
+	hello := newChoosy(1)
+	l := newLab(t, bridge.Chain(Relay(Config{Minter: copying{}, Hello: hello})), patient(t), bridge.Limits{})
+	for _, from := range []string{"127.0.0.1", "127.0.0.2"} {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		raw, err := d.Dial("tcp", l.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tls.Client(raw, clientConfig()).Handshake(); err != nil {
+			t.Errorf("from %s: %v", from, err)
+		}
+		raw.Close()
+		l.ends(t)
+		if got := hello.tried(); !slices.Equal(got, []Changes{0, 1}) {
+			t.Errorf("from %s: hellos with %v, want 0 and 1", from, got)
+		}
+	}
+}

@@ -9,11 +9,12 @@ import (
 	"github.com/bridgeio/bridgeio/internal/expiring"
 )
 
-// Memory keeps what handshakes with servers taught, so that the next flow of a client
-// like this with the same server begins where the last one arrived: with the hello that
-// worked, or with the rescue that it came to. It forgets after ten minutes, and holds
-// 10,000 entries at most. It is safe for concurrent use, and shared by all layers that
-// are to learn from each other.
+// Memory keeps what handshakes with servers taught, so that the next flow of the same
+// client with the same server begins where the last one arrived: with the hello that
+// worked, or with the rescue that it came to. Clients do not learn from each other: one
+// that has itself rescued on purpose must not take others with it. It forgets after ten
+// minutes, and holds 10,000 entries at most. It is safe for concurrent use, and shared by
+// all layers that are to learn from each other.
 type Memory struct {
 	lessons *expiring.Cache[lessonKey, lesson]
 }
@@ -26,8 +27,9 @@ const (
 // NewMemory returns an empty Memory.
 func NewMemory() *Memory { return &Memory{expiring.New[lessonKey, lesson](lessonsKept)} }
 
-// lessonKey is a server as it shows itself to one kind of client.
+// lessonKey is a server as it shows itself to one client.
 type lessonKey struct {
+	client string // its host
 	target bridge.Addr
 	name   string // server_name
 	ja4    string

@@ -279,7 +279,8 @@ func (r *relay) answerClient(ctx context.Context, server *serverSide) (*conn, er
 
 // lessonKey is what is remembered of the server by.
 func (r *relay) lessonKey() lessonKey {
-	return lessonKey{r.b.Flow().Target(), r.hello.ServerName, r.info.ClientJA4, groupsOf(r.hello)}
+	f := r.b.Flow()
+	return lessonKey{f.Client().Host, f.Target(), r.hello.ServerName, r.info.ClientJA4, groupsOf(r.hello)}
 }
 
 // name is whom the server's certificate is verified for. Certificates have no final dot.
