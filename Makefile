@@ -30,6 +30,6 @@ interop: ## the sample of the tests against foreign programs
 	@$(VERIFY) interop
 
 bench: ## benchmarks of each package, then the loads side by side with other proxies
-	@scripts/install-peers
+	@scripts/install-peers bench
 	$(GO) test -run='^$$' -bench=. -benchmem ./...
 	@if [ -d bench ]; then $(GO) run ./bench; fi

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -72,7 +71,7 @@ func httpConnect(c net.Conn, origin netip.AddrPort) error {
 type target struct {
 	proxy  string // where it listens
 	front  front
-	tls    *tls.Config // the client's; nil: plain
+	shake  shake // the client's; nil: plain
 	origin *origin
 	usage  account
 }
@@ -85,11 +84,16 @@ type client struct {
 	stop    func() bool
 }
 
-// loadTimeout bounds a load. None takes a tenth of it; one that hangs is a failure.
-const loadTimeout = time.Minute
+// loadTimeout bounds a load. None takes a quarter of it; one that hangs is a failure.
+const loadTimeout = 3 * time.Minute
 
 // dial opens a tunnel. When ctx ends, what waits on it fails.
 func (t *target) dial(ctx context.Context, buffer int) (*client, error) {
+	return t.dialName(ctx, serverName, buffer)
+}
+
+// dialName is the same for an origin of that name, which TLS asks for.
+func (t *target) dialName(ctx context.Context, name string, buffer int) (*client, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", t.proxy)
 	if err != nil {
@@ -97,14 +101,14 @@ func (t *target) dial(ctx context.Context, buffer int) (*client, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	cl := &client{c, t.origin.pattern, make([]byte, buffer), stop}
-	if err := t.open(ctx, cl); err != nil {
+	if err := t.open(ctx, cl, name); err != nil {
 		cl.Close()
 		return nil, err
 	}
 	return cl, nil
 }
 
-func (t *target) open(ctx context.Context, cl *client) error {
+func (t *target) open(ctx context.Context, cl *client, name string) error {
 	origin, err := netip.ParseAddrPort(t.origin.addr())
 	if err != nil {
 		return err
@@ -112,12 +116,14 @@ func (t *target) open(ctx context.Context, cl *client) error {
 	if err := t.front(cl.Conn, origin); err != nil {
 		return err
 	}
-	if t.tls == nil {
+	if t.shake == nil {
 		return nil
 	}
-	c := tls.Client(cl.Conn, t.tls)
-	cl.Conn = c
-	return c.HandshakeContext(ctx)
+	secured, err := t.shake(ctx, cl.Conn, name)
+	if err == nil {
+		cl.Conn = secured
+	}
+	return err
 }
 
 // ask sends a request and checks the answer.

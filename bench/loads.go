@@ -17,13 +17,14 @@ type scale struct {
 	Conns      int   // that are opened and closed
 	Requests   int
 	Handshakes int    // of TLS
-	Flows      [2]int // that are idle at once: few, many
+	Names      int    // of servers, at a time
+	Flows      [3]int // that are idle at once: few, more, many
 	Looks      int    // at memory that does not change, until it counts
 }
 
 var (
-	whole   = scale{Rounds: 5, Bytes: 512 << 20, Conns: 2400, Requests: 6400, Handshakes: 320, Flows: [2]int{1000, mostFlows}, Looks: 8}
-	quickly = scale{Rounds: 1, Bytes: 32 << 20, Conns: 160, Requests: 320, Handshakes: 24, Flows: [2]int{100, 200}, Looks: 1}
+	whole   = scale{Rounds: 5, Bytes: 512 << 20, Conns: 2400, Requests: 6400, Handshakes: 320, Names: 5000, Flows: [3]int{1000, 4000, mostFlows}, Looks: 8}
+	quickly = scale{Rounds: 1, Bytes: 32 << 20, Conns: 160, Requests: 320, Handshakes: 24, Names: 50, Flows: [3]int{100, 150, 200}, Looks: 1}
 )
 
 // mostFlows is the most that are open at once. Both of their ends are ours, two
@@ -38,6 +39,7 @@ func (s scale) warmUp() scale {
 }
 
 const (
+	tlsAtOnce   = 8 // handshakes
 	smallAnswer = 128
 	smallBuffer = 256
 	largeBuffer = 256 << 10
@@ -108,7 +110,7 @@ func handshakes(ctx context.Context, t *target, s scale) ([]float64, error) {
 	var took time.Duration
 	cpu, err := t.cpuOf(ctx, func() error {
 		began := time.Now()
-		err := t.visit(ctx, 8, s.Handshakes)
+		err := t.visit(ctx, tlsAtOnce, s.Handshakes)
 		took = time.Since(began)
 		return err
 	})
@@ -117,17 +119,21 @@ func handshakes(ctx context.Context, t *target, s scale) ([]float64, error) {
 
 // visit makes n connections, so many at once, each with one small request.
 func (t *target) visit(ctx context.Context, atOnce, n int) error {
-	var left atomic.Int64
-	left.Store(int64(n))
+	return t.visitEach(ctx, atOnce, n, func(int) string { return serverName })
+}
+
+// visitEach is the same with an origin of its own name for each connection.
+func (t *target) visitEach(ctx context.Context, atOnce, n int, name func(i int) string) error {
+	var begun atomic.Int64
 	var g errgroup.Group
 	for range atOnce {
 		g.Go(func() error {
-			for left.Add(-1) >= 0 {
-				c, err := t.dial(ctx, smallBuffer)
+			for i := int(begun.Add(1)); i <= n; i = int(begun.Add(1)) {
+				c, err := t.dialName(ctx, name(i), smallBuffer)
 				if err != nil {
 					return err
 				}
-				err = c.ask(smallAnswer)
+				err = c.askSmall()
 				c.Close()
 				if err != nil {
 					return err

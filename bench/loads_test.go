@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"strings"
@@ -12,7 +13,7 @@ import (
 )
 
 // tiny is a scale for proxies inside of this process.
-var tiny = scale{Rounds: 1, Bytes: 4 << 20, Conns: 20, Requests: 64, Handshakes: 4, Flows: [2]int{10, 20}, Looks: 1}
+var tiny = scale{Rounds: 1, Bytes: 4 << 20, Conns: 20, Requests: 64, Handshakes: 4, Names: 4, Flows: [3]int{10, 15, 20}, Looks: 1}
 
 // through starts an origin and, in front of it, a proxy whose way from the origin to
 // the client is as given, and which the test's own process pays for.
@@ -123,12 +124,12 @@ func TestABridgeThatBridgesNothingIsNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := newOrigin(newPattern(), certs.originConfig())
+	o, err := newOrigin(newPattern(), certs.originConfig(tls.X25519))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer o.close()
-	direct := &target{proxy: o.addr(), front: direct, origin: o, tls: certs.clientConfig(), usage: account(ownGroup(t))}
+	direct := &target{proxy: o.addr(), front: direct, origin: o, shake: certs.shakeAsGo(tls.X25519, false), usage: account(ownGroup(t))}
 	if _, err := handshakes(t.Context(), direct, tiny); err == nil || !strings.Contains(err.Error(), "the origin's own certificate") {
 		t.Errorf("handshakes without a proxy: %v", err)
 	}

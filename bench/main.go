@@ -1,8 +1,9 @@
 // Bench measures mitm side by side with other proxies: HAProxy, nginx, microsocks,
-// tinyproxy, and the shortest Go program that does the same.
+// tinyproxy, sslsplit, mitmproxy, and the shortest Go program that does the same.
 //
-//	go run ./bench                 the table, in three to four minutes
+//	go run ./bench                 the table, in some ten minutes
 //	go run ./bench -run 'relay'    some of it
+//	go run ./bench -without 'sslsplit|mitmproxy'
 //	go run ./bench -write          and refreshes the table in bench/README.md
 //
 // What counts is the CPU time that the operating system has charged the proxy with,
@@ -28,6 +29,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,16 +54,18 @@ func main() {
 
 // options are what the flags amount to.
 type options struct {
-	only  *regexp.Regexp
-	scale scale
-	json  string
-	write bool
+	only    *regexp.Regexp
+	without *regexp.Regexp // contenders; nil: all take part
+	scale   scale
+	json    string
+	write   bool
 }
 
 func parse(args []string) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := f.Bool("quick", false, "small loads and one round: whether it works, not how fast it is")
 	only := f.String("run", "", "only the workloads whose names match this `regexp`")
+	without := f.String("without", "", "leave out the programs whose names match this `regexp`, and what is relative to them")
 	file := f.String("json", "", "write every value of every round to this `file` too")
 	write := f.Bool("write", false, "refresh the table in "+readme)
 	if err := f.Parse(args); err != nil {
@@ -74,10 +78,15 @@ func parse(args []string) (options, error) {
 	if err != nil {
 		return options{}, fmt.Errorf("-run: %w", err)
 	}
-	if *write && (*quick || *only != "") {
-		return options{}, errors.New("-write wants the whole run: neither -quick nor -run")
+	if *write && (*quick || *only != "" || *without != "") {
+		return options{}, errors.New("-write wants the whole run: no -quick, -run or -without")
 	}
 	o := options{only: pattern, scale: whole, json: *file, write: *write}
+	if *without != "" {
+		if o.without, err = regexp.Compile(*without); err != nil {
+			return options{}, fmt.Errorf("-without: %w", err)
+		}
+	}
 	if *quick {
 		o.scale = quickly
 	}
@@ -94,7 +103,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	var chosen []workload
 	for _, w := range workloads() {
 		if o.only.MatchString(w.name) {
-			chosen = append(chosen, w)
+			chosen = append(chosen, w.without(o.without))
 		}
 	}
 	if len(chosen) == 0 {
@@ -135,10 +144,11 @@ func (o options) writeJSON(r *report) error {
 
 // A lab is what the contenders are made of.
 type lab struct {
-	self  string // this program, which plays the Go proxies
-	mitm  string // our own command
-	dir   string
-	certs certificates
+	self   string // this program, which plays the Go proxies
+	mitm   string // our own command
+	dir    string
+	module string // our own sources
+	certs  certificates
 
 	pattern pattern
 }
@@ -164,7 +174,8 @@ func newLab(ctx context.Context) (*lab, error) {
 	l := &lab{self: self, mitm: filepath.Join(dir, "mitm"), dir: dir, certs: certs, pattern: newPattern()}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	if err := errors.Join(peers.BuildMitm(ctx, l.mitm, false), os.WriteFile(l.roots(), []byte(certs.originRoot), 0o644)); err != nil {
+	l.module, err = findModule(ctx)
+	if err := errors.Join(err, peers.BuildMitm(ctx, l.mitm, false), os.WriteFile(l.roots(), []byte(certs.root.PEM), 0o644)); err != nil {
 		l.close()
 		return nil, err
 	}
@@ -173,6 +184,15 @@ func newLab(ctx context.Context) (*lab, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// findModule returns the folder of the module that the working directory is in.
+func findModule(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find our sources: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // makeAuthority makes mitm's authority and the RSA keys of its leaves beforehand: they

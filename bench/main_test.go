@@ -26,10 +26,14 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// onlyForMeasurements are programs that scripts/install-peers installs for make bench
+// alone.
+var onlyForMeasurements = regexp.MustCompile("^(sslsplit|mitmproxy)")
+
 func TestAQuickRunMeasuresEverything(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out strings.Builder
-	if err := run(t.Context(), []string{"-quick", "-json", file}, &out); err != nil {
+	if err := run(t.Context(), []string{"-quick", "-without", onlyForMeasurements.String(), "-json", file}, &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	text, err := os.ReadFile(file)
@@ -42,6 +46,7 @@ func TestAQuickRunMeasuresEverything(t *testing.T) {
 	}
 	next := 0
 	for _, w := range workloads() {
+		w = w.without(onlyForMeasurements)
 		for _, m := range w.metrics {
 			if next == len(got.Tables) {
 				t.Fatalf("no table for %s: %s", w.name, m.unit)
@@ -103,6 +108,30 @@ func TestEveryAimAndRatioNamesContendersOfItsWorkload(t *testing.T) {
 	}
 }
 
+func TestWithoutSomeProgramsNothingRefersToThem(t *testing.T) {
+	for _, w := range workloads() {
+		less := w.without(regexp.MustCompile("HAProxy"))
+		if len(less.contenders) == 0 || len(less.metrics) != len(w.metrics) {
+			t.Errorf("%s has %d contenders and %d metrics left", w.name, len(less.contenders), len(less.metrics))
+		}
+		for _, c := range less.contenders {
+			if strings.Contains(c.name, "HAProxy") {
+				t.Errorf("%s still has %s", w.name, c.name)
+			}
+		}
+		for _, m := range less.metrics {
+			if strings.Contains(m.versus, "HAProxy") {
+				t.Errorf("%s still has ratios to %s", w.name, m.versus)
+			}
+			for _, a := range m.aims {
+				if strings.Contains(a.Versus, "HAProxy") {
+					t.Errorf("%s still has the aim %+v", w.name, a)
+				}
+			}
+		}
+	}
+}
+
 func TestTheCommandLine(t *testing.T) {
 	tests := []struct {
 		name string
@@ -117,6 +146,8 @@ func TestTheCommandLine(t *testing.T) {
 		{"a bad pattern", []string{"-run", "("}, "-run: error parsing regexp"},
 		{"a table of quick numbers", []string{"-write", "-quick"}, "-write wants the whole run"},
 		{"a table of some numbers", []string{"-write", "-run", "relay"}, "-write wants the whole run"},
+		{"a table of some programs", []string{"-write", "-without", "nginx"}, "-write wants the whole run"},
+		{"a bad pattern of programs", []string{"-without", "("}, "-without: error parsing regexp"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

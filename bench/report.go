@@ -19,6 +19,7 @@ type report struct {
 	Go       string   `json:"go"`
 	Kernel   string   `json:"kernel"`
 	CPUs     int      `json:"cpus"`
+	Load     string   `json:"load"`     // average of the minute before: what else the machine does
 	Programs []string `json:"programs"` // what they were compared with
 	Scale    scale    `json:"scale"`
 	Tables   []*table `json:"tables"`
@@ -30,6 +31,7 @@ func newReport(ctx context.Context, s scale) *report {
 		Go:       runtime.Version(),
 		Kernel:   kernel(),
 		CPUs:     runtime.NumCPU(),
+		Load:     loadAverage(),
 		Programs: programs(ctx),
 		Scale:    s,
 	}
@@ -43,18 +45,27 @@ func kernel() string {
 	return unix.ByteSliceToString(name.Release[:])
 }
 
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	minute, _, _ := strings.Cut(string(text), " ")
+	return minute
+}
+
 // programs asks the package database which versions the peers have; not all of them
 // would say. Elsewhere than on Debian nothing is said.
 func programs(ctx context.Context) []string {
-	res, err := peers.Run(ctx, nil, "dpkg-query", "-W", "-f", `${Package} ${Version}\n`, "haproxy", "nginx-light", "microsocks", "tinyproxy")
-	if err != nil || res.Code != 0 {
-		return nil
+	res, err := peers.Run(ctx, nil, "dpkg-query", "-W", "-f", `${Package} ${Version}\n`, "haproxy", "nginx-light", "microsocks", "tinyproxy", "sslsplit", "mitmproxy")
+	if err != nil || res.Stdout == "" {
+		return nil // it also fails when it does not know one of them
 	}
 	return strings.Split(strings.TrimSpace(res.Stdout), "\n")
 }
 
 func (r *report) heading() string {
-	words := []string{r.Date, r.Go, "Linux " + r.Kernel, fmt.Sprintf("%d CPUs", r.CPUs)}
+	words := []string{r.Date, r.Go, "Linux " + r.Kernel, fmt.Sprintf("%d CPUs", r.CPUs), "load " + r.Load}
 	return strings.Join(append(words, r.Programs...), ", ")
 }
 
@@ -67,7 +78,7 @@ func (r *report) verdict() string {
 				if o.Met {
 					met++
 				} else {
-					missed = append(missed, fmt.Sprintf("  %s: %s: %s, got %.2f", t.Workload, row.Contender, o, o.Got))
+					missed = append(missed, fmt.Sprintf("  %s: %s: %s", t.Workload, row.Contender, o))
 				}
 			}
 		}

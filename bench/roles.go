@@ -8,17 +8,21 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/layers/httpconnect"
 	"github.com/bridgeio/bridgeio/layers/socks"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 )
 
 // What a process of ours that plays a proxy is told.
 const (
 	roleVariable   = "BENCH_ROLE"
 	serverVariable = "BENCH_SERVER" // host:port
+	groupVariable  = "BENCH_GROUP"  // of a key exchange; its number
 )
 
 // Roles.
@@ -30,7 +34,23 @@ const (
 	roleBridge      = "bridge"      // package bridge without layers
 	roleSOCKS       = "socks"       // with the SOCKS server
 	roleConnect     = "connect"     // with the HTTP proxy
+	roleRelay       = "relay"       // with the TLS bridge
+	roleInside      = "inside"      // that, with its client and its server in the process
+	roleInsideCopy  = "insidecopy"  // roleCopyTLS likewise
 )
+
+// groupAsked is what groupVariable says, or X25519.
+func groupAsked() (tls.CurveID, error) {
+	text := os.Getenv(groupVariable)
+	if text == "" {
+		return tls.X25519, nil
+	}
+	group, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", groupVariable, err)
+	}
+	return tls.CurveID(group), nil
+}
 
 // play is a proxy until it is killed.
 func play(part string) error {
@@ -59,6 +79,12 @@ func play(part string) error {
 		return serveChain(l, nil, socks.Terminate(socks.Config{}))
 	case roleConnect:
 		return serveChain(l, nil, httpconnect.Terminate(httpconnect.Config{}))
+	case roleRelay:
+		return serveRelay(l, server)
+	case roleInside:
+		return serveInside(l, serveRelay)
+	case roleInsideCopy:
+		return serveInside(l, serveTLS)
 	}
 	return fmt.Errorf("unknown role %q", part)
 }
@@ -68,13 +94,39 @@ func serveChain(l net.Listener, hop func(net.Conn) (bridge.Addr, bool), layers .
 	return p.Serve(context.Background(), l)
 }
 
+// serveRelay is the bridge with a certificate that is always there, for a server that it
+// does not verify.
+func serveRelay(l net.Listener, server string) error {
+	leaf, err := tls.LoadX509KeyPair("cert.pem", "key.pem")
+	if err != nil {
+		return err
+	}
+	hop, err := bridge.ParseAddr(server)
+	if err != nil {
+		return err
+	}
+	return serveChain(l, bridge.FixedHop(hop), tlsbridge.Relay(tlsbridge.Config{Minter: minted{&leaf}}))
+}
+
+// minted is a Minter whose cache has the leaf.
+type minted struct{ leaf *tls.Certificate }
+
+func (m minted) Mint(context.Context, *tlsbridge.Snapshot, *detect.ClientHello) (*tls.Certificate, string, error) {
+	return m.leaf, "ok", nil
+}
+
 func serveTLS(l net.Listener, server string) error {
 	pair, err := tls.LoadX509KeyPair("cert.pem", "key.pem")
 	if err != nil {
 		return err
 	}
-	l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, CurvePreferences: onlyX25519})
-	config := &tls.Config{ServerName: serverName, InsecureSkipVerify: true, CurvePreferences: onlyX25519}
+	group, err := groupAsked()
+	if err != nil {
+		return err
+	}
+	groups := []tls.CurveID{group}
+	l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, CurvePreferences: groups})
+	config := &tls.Config{ServerName: serverName, InsecureSkipVerify: true, CurvePreferences: groups}
 	return serveCopies(l, func(net.Conn) (net.Conn, error) { return tls.Dial("tcp", server, config) })
 }
 

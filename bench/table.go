@@ -78,7 +78,7 @@ func (o outcome) String() string {
 	if o.Met {
 		verdict = "met"
 	}
-	return fmt.Sprintf("≤ %s%s: %s", strconv.FormatFloat(o.AtMost, 'f', -1, 64), of, verdict)
+	return fmt.Sprintf("≤ %s%s: %s at %.2f", strconv.FormatFloat(o.AtMost, 'f', -1, 64), of, verdict, o.Got)
 }
 
 // String returns the table as text for people.

@@ -77,7 +77,7 @@ func example() *table {
 func TestATableAsText(t *testing.T) {
 	const want = `some load: CPU-s per unit
            median   spread        of theirs   spread      aim
-  ours     0.200    0.100–0.300   0.50        0.25–0.50   ≤ 0.4 of theirs: missed, ≤ 0.5: met
+  ours     0.200    0.100–0.300   0.50        0.25–0.50   ≤ 0.4 of theirs: missed at 0.50, ≤ 0.5: met at 0.20
   theirs   0.600    0.200–0.800   1.00        1.00–1.00
 `
 	if got := example().String(); got != want {
@@ -86,20 +86,20 @@ func TestATableAsText(t *testing.T) {
 }
 
 func TestAReportAsMarkdown(t *testing.T) {
-	r := &report{Date: "2026-01-02", Go: "go1.26", Kernel: "6.1", CPUs: 2, Programs: []string{"theirs 1.0"}, Tables: []*table{example()}}
+	r := &report{Date: "2026-01-02", Go: "go1.26", Kernel: "6.1", CPUs: 2, Load: "0.30", Programs: []string{"theirs 1.0"}, Tables: []*table{example()}}
 	const want = `
-2026-01-02, go1.26, Linux 6.1, 2 CPUs, theirs 1.0.
+2026-01-02, go1.26, Linux 6.1, 2 CPUs, load 0.30, theirs 1.0.
 
 | workload | program | median | spread | ratio | spread | aim |
 |---|---|---|---|---|---|---|
-| **some load**, CPU-s per unit | ours | 0.200 | 0.100–0.300 | 0.50 of theirs | 0.25–0.50 | ≤ 0.4 of theirs: missed, ≤ 0.5: met |
+| **some load**, CPU-s per unit | ours | 0.200 | 0.100–0.300 | 0.50 of theirs | 0.25–0.50 | ≤ 0.4 of theirs: missed at 0.50, ≤ 0.5: met at 0.20 |
 |  | theirs | 0.600 | 0.200–0.800 | 1.00 | 1.00–1.00 |  |
 
 `
 	if got := r.markdown(); got != want {
 		t.Errorf("markdown() =\n%s, want\n%s", got, want)
 	}
-	if got, want := r.verdict(), "1 aims met, 1 missed\n  some load: ours: ≤ 0.4 of theirs: missed, got 0.50"; got != want {
+	if got, want := r.verdict(), "1 aims met, 1 missed\n  some load: ours: ≤ 0.4 of theirs: missed at 0.50"; got != want {
 		t.Errorf("verdict() = %q, want %q", got, want)
 	}
 }

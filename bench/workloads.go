@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 
 	"github.com/bridgeio/bridgeio/internal/peers"
 )
@@ -14,9 +18,11 @@ type workload struct {
 	load       load
 	metrics    []metric
 	front      front
-	tls        bool
-	fresh      bool // each round starts the programs anew, one at a time
-	rounds     int  // at most; 0: as many as the scale says
+	hello      hello       // what the client's TLS begins with; "": none
+	group      tls.CurveID // of its key exchange; 0: X25519, which all programs have
+	anyName    bool        // the origin has every name, and a certificate for each
+	fresh      bool        // each round starts the programs anew, one at a time
+	rounds     int         // at most; 0: as many as the scale says
 	contenders []contender
 }
 
@@ -48,7 +54,7 @@ func workloads() []workload {
 		{"descriptors per idle flow", "", []aim{{Of: nameMitm, AtMost: 2}, {Of: nameLibrary, AtMost: 2}}},
 	}
 	const perConn, perRequest, perGiB = "CPU-ms per connection", "CPU-µs per request", "CPU-s per GiB"
-	return []workload{
+	plain := []workload{
 		{name: "relay, 1 connection", load: relay(1), front: direct, contenders: spliced, metrics: balancer(perGiB, .55)},
 		{name: "relay, 16 connections", load: relay(16), front: direct, contenders: spliced, metrics: balancer(perGiB, .40)},
 		{
@@ -71,13 +77,27 @@ func workloads() []workload {
 		},
 		{name: "small requests, 32 connections", load: requests(32), front: direct, contenders: relayed, metrics: balancer(perRequest, 1.3)},
 		{name: "idle, 1000 flows", load: idle(0), front: direct, fresh: true, rounds: 2, contenders: relayed, metrics: idleFlow},
-		{name: "idle, 9500 flows", load: idle(1), front: direct, fresh: true, rounds: 2, contenders: crowd, metrics: idleFlow},
-		{
-			name: "bridged TLS handshakes", load: handshakes, front: direct, tls: true,
-			contenders: []contender{automatic(), role(namePlain, roleCopyTLS), haproxyTLS(), nginxTLS()},
-			metrics:    []metric{{unit: "CPU-ms per handshake", versus: nameHAProxy}, {unit: "handshakes per second"}},
-		},
+		{name: "idle, 9500 flows", load: idle(2), front: direct, fresh: true, rounds: 2, contenders: crowd, metrics: idleFlow},
 	}
+	return append(plain, bridged()...)
+}
+
+// without leaves out the contenders whose names match, and aims that are relative to one
+// of them. Nil matches none.
+func (w workload) without(name *regexp.Regexp) workload {
+	if name == nil {
+		return w
+	}
+	absent := func(contender string) bool { return contender != "" && name.MatchString(contender) }
+	w.contenders = slices.DeleteFunc(slices.Clone(w.contenders), func(c contender) bool { return absent(c.name) })
+	w.metrics = slices.Clone(w.metrics)
+	for i, m := range w.metrics {
+		if absent(m.versus) {
+			w.metrics[i].versus = ""
+		}
+		w.metrics[i].aims = slices.DeleteFunc(slices.Clone(m.aims), func(a aim) bool { return absent(a.Of) || absent(a.Versus) })
+	}
+	return w
 }
 
 // fronted is our own command behind one flag, which dials where the client says.
@@ -176,14 +196,20 @@ type stand struct {
 // set starts an origin and, in front of it, a contender.
 func (w workload) set(ctx context.Context, l *lab, c contender) (*stand, error) {
 	t := &target{front: w.front}
+	var config *tls.Config
 	var err error
-	if w.tls {
-		t.tls = l.certs.clientConfig()
-		t.origin, err = newOrigin(l.pattern, l.certs.originConfig())
-	} else {
-		t.origin, err = newOrigin(l.pattern, nil)
+	if w.hello != "" {
+		group := cmp.Or(w.group, tls.X25519)
+		if config = l.certs.originConfig(group); w.anyName {
+			config = l.certs.anyName(group)
+		}
+		record, err := l.readHello(w.hello)
+		if err != nil {
+			return nil, err
+		}
+		t.shake = l.certs.shake(record, group, c.itsOwn)
 	}
-	if err != nil {
+	if t.origin, err = newOrigin(l.pattern, config); err != nil {
 		return nil, err
 	}
 	r, err := c.start(ctx, l, t.origin.addr())
@@ -199,6 +225,9 @@ func (w workload) set(ctx context.Context, l *lab, c contender) (*stand, error) 
 func (s *stand) run(ctx context.Context, load load, sc scale) ([]float64, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, loadTimeout, errLoadTimeout)
 	defer cancel()
+	if s.contender.load != nil {
+		load = s.contender.load
+	}
 	values, err := load(ctx, s.target, sc)
 	if err != nil && ctx.Err() != nil {
 		err = errors.Join(context.Cause(ctx), err)
@@ -209,7 +238,7 @@ func (s *stand) run(ctx context.Context, load load, sc scale) ([]float64, error)
 	return values, nil
 }
 
-var errLoadTimeout = errors.New("a load took over a minute")
+var errLoadTimeout = errors.New("a load took over three minutes")
 
 // tail keeps the end of what a program said, which tells most.
 func tail(logs string) string {
