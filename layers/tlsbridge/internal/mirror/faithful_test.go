@@ -25,7 +25,7 @@ func masked(h *detect.ClientHello) []byte {
 	for _, e := range h.Extensions {
 		data := bytes.Clone(e.Data)
 		switch e.ID {
-		case extPreSharedKey, extEarlyData:
+		case extPreSharedKey, extEarlyData, extCookie:
 			continue
 		case extSessionTicket:
 			data = nil
@@ -38,16 +38,37 @@ func masked(h *detect.ClientHello) []byte {
 				rest = rest[n:]
 			}
 		case extECH:
-			n := 8 + int(binary.BigEndian.Uint16(data[6:]))
-			clear(data[5:6])
-			clear(data[8:n])
-			clear(data[n+2:])
+			if enc, payload, ok := outerECH(data); ok {
+				clear(data[5:6])
+				clear(enc)
+				clear(payload)
+			}
 		}
 		b = binary.BigEndian.AppendUint16(b, e.ID)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(data)))
 		b = append(b, data...)
 	}
 	return b
+}
+
+// outerECH returns what is random in an encrypted_client_hello of the outer kind (RFC 9849 §5): besides config_id, enc
+// and payload.
+func outerECH(data []byte) (enc, payload []byte, ok bool) {
+	if len(data) < 8 || data[0] != 0 {
+		return nil, nil, false
+	}
+	vector := func(b []byte) (v, rest []byte) {
+		if len(b) < 2 || len(b)-2 < int(binary.BigEndian.Uint16(b)) {
+			ok = false
+			return nil, nil
+		}
+		n := 2 + int(binary.BigEndian.Uint16(b))
+		return b[2:n], b[n:]
+	}
+	ok = true
+	enc, rest := vector(data[6:])
+	payload, rest = vector(rest)
+	return enc, payload, ok && len(rest) == 0
 }
 
 // fresh returns the parts of a hello that must not be the client's.
@@ -62,6 +83,10 @@ func fresh(h *detect.ClientHello) [][]byte {
 				parts = append(parts, s.data)
 			}
 		}
+	}
+	if data, ok := h.Extension(extECH); ok {
+		enc, payload, _ := outerECH(data)
+		parts = append(parts, enc, payload)
 	}
 	return parts
 }
