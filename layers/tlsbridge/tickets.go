@@ -26,9 +26,9 @@ type Tickets struct {
 }
 
 // NewTickets derives the keys from a secret, so that whoever has it takes the tickets of the
-// others. Nil means a secret of its own.
+// others. An empty one, which everybody has, means a secret of its own.
 func NewTickets(secret []byte) *Tickets {
-	if secret = bytes.Clone(secret); secret == nil {
+	if secret = bytes.Clone(secret); len(secret) == 0 {
 		secret = make([]byte, 32)
 		rand.Read(secret)
 	}
@@ -74,11 +74,14 @@ func (t *Tickets) bind(config *tls.Config, bond []byte) {
 }
 
 // bondOf is what a ticket is bound to: the server's certificate, what the client was shown in
-// its place, and what was agreed on with the server.
+// its place, for which name, and what was agreed on with the server.
+//
+// RFC 6066 §3: a server "MUST NOT accept the request to resume the session if the
+// server_name extension contains a different name". crypto/tls does not look at that.
 func bondOf(server *Snapshot, leaf *tls.Certificate) []byte {
 	h := sha256.New()
 	h.Write([]byte("mitm session v1"))
-	for _, part := range [][]byte{server.Chain[0].Raw, leaf.Certificate[0], []byte(server.ALPN)} {
+	for _, part := range [][]byte{server.Chain[0].Raw, leaf.Certificate[0], []byte(server.Name), []byte(server.ALPN)} {
 		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
 		h.Write(part)
 	}

@@ -143,6 +143,59 @@ func TestATicketIsGoodForOneCertificateOnly(t *testing.T) {
 	}
 }
 
+// RFC 6066 §3 forbids it, though one certificate may be good for both names.
+func TestATicketIsGoodForOneNameOnly(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			bridgetest.Baseline(t)
+			leaf := leafTemplate()
+			leaf.DNSNames = append(leaf.DNSNames, publicName)
+			addr, saw := echoTLS(t, &tls.Config{
+				Certificates: []tls.Certificate{*signed(leaf, "ECDSA", serverCA())}, MinVersion: version, MaxVersion: version,
+			})
+			l := newLab(t, resuming(), addr, bridge.Limits{})
+			config := clientConfig()
+			config.ClientSessionCache = forAllNames{tls.NewLRUClientSessionCache(1)}
+			for i, step := range []struct {
+				name string
+				want bool
+			}{{serverName, false}, {serverName, true}, {publicName, false}, {publicName, true}} {
+				config.ServerName = step.name
+				client, _ := talk(t, l, "127.0.0.1", config)
+				<-saw
+				if client.DidResume != step.want {
+					t.Errorf("conn %d, for %s: resumed %v, want %v", i, step.name, client.DidResume, step.want)
+				}
+			}
+		})
+	}
+}
+
+// forAllNames gives a client the same session for whatever server it wants.
+type forAllNames struct{ tls.ClientSessionCache }
+
+func (f forAllNames) Get(string) (*tls.ClientSessionState, bool) { return f.ClientSessionCache.Get("") }
+func (f forAllNames) Put(_ string, s *tls.ClientSessionState)    { f.ClientSessionCache.Put("", s) }
+
+// Who has the same secret takes the tickets of the other, and nobody else does.
+func TestTicketsAreTakenByThoseWhoHaveTheSecret(t *testing.T) {
+	bridgetest.Baseline(t)
+	addr, saw := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}})
+	minter, config := &remembering{}, clientConfig()
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	for i, step := range []struct {
+		secret string
+		want   bool
+	}{{"secret", false}, {"secret", true}, {"another", false}, {"", false}, {"", false}} {
+		l := newLab(t, bridge.Chain(Relay(Config{Minter: minter, Tickets: NewTickets([]byte(step.secret))})), addr, bridge.Limits{})
+		client, _ := talk(t, l, "127.0.0.1", config)
+		<-saw
+		if client.DidResume != step.want {
+			t.Errorf("replica %d, of the secret %q: resumed %v, want %v", i, step.secret, client.DidResume, step.want)
+		}
+	}
+}
+
 // A server that asks for another share cannot be answered with a ticket: the ladder does
 // without.
 func TestARetryOfAResumedSessionDoesWithout(t *testing.T) {
