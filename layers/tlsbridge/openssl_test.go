@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,6 +97,68 @@ func TestTheAlertOfAnOpenSSLClientIsKnown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// s_client takes up the session in a file. It has read the answer when it ends, and so the
+// tickets of TLS 1.3 before it.
+func TestAnOpenSSLClientResumes(t *testing.T) {
+	root := writePEM(t, nil, mitmCA().cert.Raw)
+	for _, option := range []string{"-tls1_2", "-tls1_3"} {
+		t.Run(option, func(t *testing.T) {
+			bridgetest.Baseline(t)
+			addr, saw := answersTLS(t)
+			l := newLab(t, resuming(), addr, bridge.Limits{})
+			session := filepath.Join(t.TempDir(), "session")
+			for i, file := range []string{"-sess_out", "-sess_in"} {
+				out, err := openssl(t, "a question\n", "s_client", option, "-ign_eof", "-servername", serverName,
+					"-verify_return_error", "-CAfile", root, "-connect", l.addr, file, session)
+				if err != nil {
+					t.Fatalf("openssl: %v\n%s", err, out)
+				}
+				flow, _ := l.ends(t)
+				client, server, want := strings.Contains(out, "Reused, "), (<-saw).DidResume, i > 0
+				if info := infoOf(t, flow); client != want || server != want || info.Client.Resumed != want || info.Server.Resumed != want {
+					t.Errorf("with %s: resumed says the client %v, the server %v, and %+v; want %v", file, client, server, info, want)
+				}
+			}
+		})
+	}
+}
+
+// In TLS 1.2 s_client takes its session up five times more, with each ticket again.
+func TestAnOpenSSLClientResumesAgainAndAgain(t *testing.T) {
+	bridgetest.Baseline(t)
+	root := writePEM(t, nil, mitmCA().cert.Raw)
+	addr, saw := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}})
+	l := newLab(t, resuming(), addr, bridge.Limits{})
+	out, err := openssl(t, "", "s_client", "-tls1_2", "-reconnect", "-servername", serverName,
+		"-verify_return_error", "-CAfile", root, "-connect", l.addr)
+	if got := strings.Count(out, "Reused, "); err != nil || got != 5 {
+		t.Errorf("openssl: %v, resumed %d times, want 5:\n%s", err, got, out)
+	}
+	resumed := 0
+	for range 6 {
+		if l.ends(t); (<-saw).state.DidResume {
+			resumed++
+		}
+	}
+	if resumed != 5 {
+		t.Errorf("the server has resumed %d times, want 5", resumed)
+	}
+}
+
+// answersTLS is a server that answers the first thing it is told, and says goodbye.
+func answersTLS(t *testing.T) (bridge.Addr, <-chan tls.ConnectionState) {
+	t.Helper()
+	saw, config := make(chan tls.ConnectionState, 16), &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}}
+	return serveTCP(t, func(c *net.TCPConn) {
+		s := tls.Server(c, config)
+		if _, err := s.Read(make([]byte, 64)); err == nil {
+			saw <- s.ConnectionState()
+			io.WriteString(s, "an answer\n")
+		}
+		s.Close()
+	}), saw
 }
 
 // A server with certificates of two kinds shows Go's hello the one that this client can't
