@@ -13,7 +13,7 @@ import (
 // Alert is an AlertDescription (RFC 8446 §6).
 type Alert uint8
 
-// The alerts that this package sends by itself. All others are those of a peer.
+// The alerts that this package sends by itself, or looks for. All others are those of a peer.
 const (
 	closeNotify      Alert = 0
 	handshakeFailure Alert = 40
@@ -22,6 +22,7 @@ const (
 	protocolVersion  Alert = 70
 	insufficient     Alert = 71 // insufficient_security
 	internalError    Alert = 80
+	userCanceled     Alert = 90
 	unrecognizedName Alert = 112
 )
 

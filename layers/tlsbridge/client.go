@@ -46,16 +46,17 @@ func curves(l Leg) []tls.CurveID {
 	return nil
 }
 
-// serve is the handshake with a client: we are its server.
+// serve is the handshake with a client: we are its server. The Leg of one that has failed is
+// what it had come to.
 func serve(ctx context.Context, b *bridge.Bridge, limiter *Limiter, limit time.Duration, config *tls.Config) (*conn, Leg, error) {
 	c, session, err := shake(ctx, bridge.Client, b.Client, limiter, limit,
 		func(ctx context.Context, under net.Conn) (*tls.Conn, error) {
 			session := tls.Server(under, config)
 			return session, session.HandshakeContext(ctx)
 		})
-	if err != nil {
-		return nil, Leg{}, err
+	if session == nil {
+		return nil, Leg{}, err // it panicked, or never began
 	}
 	state := session.ConnectionState()
-	return c, Leg{state.Version, state.CipherSuite, state.CurveID, state.NegotiatedProtocol, state.DidResume}, nil
+	return c, Leg{state.Version, state.CipherSuite, state.CurveID, state.NegotiatedProtocol, state.DidResume}, err
 }

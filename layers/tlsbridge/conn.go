@@ -24,7 +24,7 @@ type conn struct {
 	tls Session
 	t   *transport
 
-	acceptance *acceptance // of a client that was shown a certificate of ours; else nil
+	acceptance *acceptance // of a client whose server is another's; else nil
 	failed     func(error) // is told how reading ended; may be nil
 
 	mu       sync.Mutex

@@ -274,6 +274,9 @@ func (h *handshake) failed(side bridge.Side, t *transport, err error, late bool)
 		e.Alert, e.HasAlert = Alert(h.peer.Alert), true
 	case late:
 		e.TimedOut, e.Err = true, errTurn
+	case h.peer.Canceled:
+		// RFC 8446 §6.1: the goodbye that follows adds nothing to it.
+		e.Alert, e.HasAlert = userCanceled, true
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		e.End = bridge.Reset // a write was told of it
 	case errors.Is(err, io.EOF) && e.End == bridge.Open:

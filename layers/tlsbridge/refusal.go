@@ -13,7 +13,8 @@ import (
 type Refusal string
 
 // The refusals. Alerts have their names in RFC 8446 §6.2. What an alert says besides is no
-// refusal, and nor is a client that leaves before it has seen the certificate.
+// refusal, and nor is a client that leaves before it has seen the certificate, or after it has
+// resumed a session, for which it has accepted that before.
 const (
 	NotRefused           Refusal = ""
 	UnknownCA            Refusal = "unknown_ca"
@@ -49,21 +50,19 @@ func refusalByAlert(a Alert) Refusal {
 }
 
 // refusal says whether a client's handshake failed by the client's not accepting the
-// certificate, if it was shown one.
+// certificate. Some verify it again when they resume a session, in which it is not shown.
 func (e *HandshakeError) refusal(shown bool) Refusal {
 	switch {
-	case !shown:
-		return NotRefused
 	case e.HasAlert && e.Alert != closeNotify:
 		return refusalByAlert(e.Alert)
-	case e.HasAlert, e.End != bridge.Open:
+	case shown && (e.HasAlert || e.End != bridge.Open):
 		return ClosedOnCertificate
 	}
 	return NotRefused // it is late, or its messages are wrong
 }
 
-// notingUse makes config tell when its certificate is used, as it is not for a session that
-// is resumed.
+// notingUse makes config tell when its certificate is to be shown. Below TLS 1.3 crypto/tls
+// asks for it before it knows whether a session is resumed.
 func notingUse(config *tls.Config) *bool {
 	used := new(bool)
 	leaf := &config.Certificates[0]
@@ -88,20 +87,23 @@ func (r *relay) refusedInHandshake(err error, shown bool) {
 // clients that check their pins last, refuse only then. It lasts until the first sign.
 type acceptance struct {
 	settled atomic.Bool // nothing more is to be learnt
-	spoken  atomic.Bool // we said something to the client
+	excused atomic.Bool // to leave in silence means nothing: the client has resumed a session, or we said something to it
 	refused func(Refusal)
 }
 
-// awaitAcceptance begins to wait for the client's first sign.
-func (r *relay) awaitAcceptance() *acceptance {
+// awaitAcceptance begins to wait for the first sign of a client that was shown the
+// certificate, or has resumed a session: its silence means nothing then.
+func (r *relay) awaitAcceptance(shown bool) *acceptance {
 	r.info.later = new(atomic.Value)
 	info, flow, hello, tell := r.info, r.b.Flow(), r.hello, r.Refused
-	return &acceptance{refused: func(how Refusal) {
+	a := &acceptance{refused: func(how Refusal) {
 		info.later.Store(how)
 		if tell != nil {
 			tell(flow, hello, info, how)
 		}
 	}}
+	a.excused.Store(!shown)
+	return a
 }
 
 // settle ends the waiting, and lets go of the flow's hello.
@@ -122,8 +124,8 @@ func (a *acceptance) hears() {
 // says notes that the client was sent application data, or an end. A client that leaves
 // after that may have got what it came for.
 func (a *acceptance) says() {
-	if a != nil && !a.spoken.Load() {
-		a.spoken.Store(true)
+	if a != nil && !a.excused.Load() {
+		a.excused.Store(true)
 	}
 }
 
@@ -140,7 +142,7 @@ func (a *acceptance) ends(err error, left bool) {
 	how := NotRefused
 	if alert, alerted := alertOf(err); alerted {
 		how = refusalByAlert(alert)
-	} else if left && !a.spoken.Load() {
+	} else if left && !a.excused.Load() {
 		how = SilentAfterHandshake
 	}
 	if how != NotRefused {

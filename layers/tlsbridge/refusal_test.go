@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -97,6 +98,12 @@ func TestHowClientsRefuse(t *testing.T) {
 				c.Write([]byte{21, 3, 3, 0, 2, 2, byte(handshakeFailure)})
 				io.Copy(io.Discard, c)
 			}, NotRefused},
+			{"an alert that a person has stopped it", waits, func(c *net.TCPConn) {
+				untilFlight(t, c, version)
+				c.Write([]byte{21, 3, 3, 0, 2, 1, byte(userCanceled), 21, 3, 3, 0, 2, 1, byte(closeNotify)})
+				c.CloseWrite()
+				io.Copy(io.Discard, c)
+			}, NotRefused},
 			{"an alert in plaintext", waits, func(c *net.TCPConn) {
 				untilFlight(t, c, version)
 				c.Write([]byte{21, 3, 3, 0, 2, 2, 48})
@@ -128,6 +135,53 @@ func TestHowClientsRefuse(t *testing.T) {
 				}
 				if info := flow.Frames()[0].Detail.(*Info); info.Refused() != tt.want {
 					t.Errorf("the frame says %q, want %q", info.Refused(), tt.want)
+				}
+			})
+		}
+	}
+}
+
+// A client that resumes a session has accepted the certificate before. It may still refuse
+// it, since some verify it again; but to leave in silence says nothing.
+func TestHowClientsThatResumeRefuse(t *testing.T) {
+	errChanged := errors.New("no longer trusted")
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, tt := range []struct {
+			name   string
+			verify func(tls.ConnectionState) error
+			want   []Refusal
+		}{
+			{"silence", nil, nil},
+			{"an alert", func(tls.ConnectionState) error { return errChanged }, []Refusal{BadCertificate}},
+		} {
+			t.Run(tls.VersionName(version)+" "+tt.name, func(t *testing.T) {
+				bridgetest.Baseline(t)
+				addr, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}, MinVersion: version, MaxVersion: version})
+				calls := make(chan Refusal, 16)
+				l := newLab(t, bridge.Chain(Relay(Config{Minter: &remembering{}, Tickets: NewTickets(nil), Sessions: NewSessions(),
+					Refused: func(_ *bridge.Flow, _ *detect.ClientHello, _ Info, how Refusal) { calls <- how }})), addr, bridge.Limits{})
+				config := clientConfig()
+				config.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+				talk(t, l, "127.0.0.1", config)
+
+				config.VerifyConnection = tt.verify
+				raw := l.dial(t)
+				c := tls.Client(raw, config)
+				if err := c.Handshake(); !errors.Is(err, errChanged) && err != nil || (err == nil) != (tt.verify == nil) {
+					t.Errorf("the client's handshake: %v", err)
+				}
+				if tt.verify == nil && !c.ConnectionState().DidResume {
+					t.Error("the client did not resume")
+				}
+				c.Close()
+				l.ends(t)
+				close(calls)
+				var all []Refusal
+				for how := range calls {
+					all = append(all, how)
+				}
+				if !slices.Equal(all, tt.want) {
+					t.Errorf("told %q, want %q", all, tt.want)
 				}
 			})
 		}

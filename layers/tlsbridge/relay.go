@@ -262,15 +262,16 @@ func (r *relay) answerClient(ctx context.Context, server *serverSide) (*conn, er
 		server.question.askAs(config)
 		limit = max(limit, askPatience)
 	}
-	shown := notingUse(config)
+	used := notingUse(config)
 	client, leg, err := serve(ctx, r.b, r.Limiter, limit, config)
+	shown := *used && !leg.Resumed
 	if err != nil {
 		server.abandon(err)
-		r.refusedInHandshake(err, *shown)
+		r.refusedInHandshake(err, shown)
 		return nil, err
 	}
 	r.info.Client = leg
-	client.acceptance = r.awaitAcceptance()
+	client.acceptance = r.awaitAcceptance(shown)
 	if server.question == nil {
 		return client, nil
 	}

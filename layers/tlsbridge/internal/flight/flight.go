@@ -19,6 +19,7 @@ type Flight struct {
 
 	Alert    byte // the fatal alert, if HasAlert
 	HasAlert bool
+	Canceled bool // a client has sent user_canceled as a warning, which the libraries drop
 
 	Answered        bool   // a ServerHello was seen
 	Retried         bool   // a HelloRetryRequest was seen
@@ -48,6 +49,8 @@ const (
 	recordHandshake        = 22
 
 	levelFatal = 2
+
+	alertUserCanceled = 90
 
 	typeServerHello       = 2
 	typeServerKeyExchange = 12
@@ -106,11 +109,20 @@ func (f *Flight) payload(p []byte) {
 	switch {
 	// An encrypted alert is longer than the two bytes of one in plaintext.
 	case f.header[0] == recordAlert && binary.BigEndian.Uint16(f.header[3:]) == 2:
-		if f.alert = append(f.alert, p...); len(f.alert) == 2 && f.alert[0] == levelFatal {
-			f.Alert, f.HasAlert = f.alert[1], true
+		if f.alert = append(f.alert, p...); len(f.alert) == 2 {
+			f.alerted(f.alert[0], f.alert[1])
 		}
 	case f.header[0] == recordHandshake && f.Server:
 		f.handshake(p)
+	}
+}
+
+func (f *Flight) alerted(level, description byte) {
+	switch {
+	case level == levelFatal:
+		f.Alert, f.HasAlert = description, true
+	case description == alertUserCanceled && !f.Server:
+		f.Canceled = true
 	}
 }
 
