@@ -47,8 +47,10 @@ func ChainTo(last Handler, layers ...Layer) Handler {
 	}
 }
 
-// relayRaw lets the chain's last handler go on with what no layer has taken off.
-func (b *Bridge) relayRaw(ctx context.Context) error {
+// Last hands the flow to the chain's last handler, past all layers that are between. It is for a layer that has seen
+// all that it looks for in a protocol which goes on, as one does in which nobody asked for TLS: what follows is not
+// for the next layer to look into.
+func Last(ctx context.Context, b *Bridge) error {
 	if b.last == nil {
 		return Relay(ctx, b)
 	}
@@ -75,7 +77,7 @@ func (l Layer) before(next Handler) Handler {
 			return named("", err)
 		case l.fallsBack(b, err):
 			b.Observer.frame(b.flow, b.flow.markOpaque(b.base, l.Name))
-			return b.relayRaw(ctx)
+			return Last(ctx, b)
 		}
 		return named(l.Name, err)
 	}

@@ -38,6 +38,10 @@ type Frame struct {
 	// and are not where they are observed.
 	Decrypted bool `json:"-"`
 
+	// Continues says that the protocol of this layer goes on inside the next one, as it does after STARTTLS: inside that
+	// there is nothing to detect.
+	Continues bool `json:"-"`
+
 	// Detail is a value of the layer's own, for observers that know its type. It is
 	// not changed once the frame was pushed.
 	Detail any `json:"-"`

@@ -43,7 +43,7 @@ func RelayRefused(ctx context.Context, b *Bridge) error {
 	if b.Limits().Fail == FailClosed {
 		return nil
 	}
-	return b.relayRaw(ctx)
+	return Last(ctx, b)
 }
 
 // relay is the state that the two directions share.

@@ -20,7 +20,7 @@ func benchInputs(b *testing.B) []struct {
 	}
 	chromium := hellos(b)["chromium.0"]
 	get := []byte("GET /index.html HTTP/1.1\r\nHost: example.com\r\nAccept: */*\r\n\r\n")
-	ds := detect.All()
+	ds := detect.Clients()
 	all := detect.Func("all", detect.MaxClientHello, func(client []byte) detect.Verdict {
 		return detect.Identify(detect.Input{Client: client}, ds...)
 	})
@@ -64,7 +64,7 @@ func BenchmarkDetect(b *testing.B) {
 // BenchmarkReject shows what each detector costs on bytes that are none of its own.
 func BenchmarkReject(b *testing.B) {
 	random := benchInputs(b)[11].client
-	for _, d := range detect.All() {
+	for _, d := range detect.Clients() {
 		b.Run("proto="+d.Name, func(b *testing.B) {
 			input := detect.Input{Client: random}
 			b.ReportAllocs()
@@ -78,7 +78,7 @@ func BenchmarkReject(b *testing.B) {
 }
 
 func BenchmarkIdentify(b *testing.B) {
-	all := detect.All()
+	all := detect.Clients()
 	for _, in := range benchInputs(b) {
 		b.Run("proto="+in.proto, func(b *testing.B) {
 			input := detect.Input{Client: in.client}

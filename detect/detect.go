@@ -57,15 +57,16 @@ func Yes(info Info) Verdict { return Verdict{Kind: Match, Info: &info} }
 // Info is what a detector can say about the protocol that it recognised. What it cannot say is zero. Text that came
 // from the wire is printable ASCII or UTF-8 without control characters where a field says so, else raw: print it with %q.
 type Info struct {
-	// Protocol is the name: proxy1, proxy2, tls, sslv2, socks5, socks4, http2, connect, http, ssh, or a user's
-	// own.
+	// Protocol is the name: that of the detector, or where a protocol has several detectors (of either side, of its
+	// ways over TCP and UDP) the one that they share.
 	Protocol string
 
 	// Version is the version as the protocol writes it: 1.3 (TLS: the highest that the client offers), 1.1 (HTTP),
-	// 4 or 4a (SOCKS4), 1 or 2 (PROXY), 2.0 (SSH).
+	// 4 or 4a (SOCKS4), 1 or 2 (PROXY), 2.0 (SSH), 3.1.1 (MQTT).
 	Version string
 
-	// Verb is the request method (HTTP, raw) or the command (SOCKS4): CONNECT, GET, BIND.
+	// Verb is what the first message asks for, in the protocol's word: the request method (HTTP, raw), the command
+	// (SOCKS4, Redis), the service (git), the API (Kafka).
 	Verb string
 
 	// Host and Port are the destination that the first message names: server_name (TLS, Port 0), the authority of
@@ -77,10 +78,18 @@ type Info struct {
 	// ALPN is the list of protocol names that a TLS client offers, in its order, raw.
 	ALPN []string
 
-	// User is the USERID of SOCKS4, without control characters.
+	// User is who the client says it is, never a password: the USERID of SOCKS4, the user of a database, the client
+	// identifier of MQTT. Without control characters.
 	User string
 
-	// Software is softwareversion of SSH, printable ASCII.
+	// Database is the database or keyspace that the client opens, without control characters.
+	Database string
+
+	// Path is what is asked for at the host: a repository, a resource, an application. Without control characters.
+	Path string
+
+	// Software is the name that a peer gives its program: softwareversion of SSH, the greeting of a mail server, the
+	// version of MySQL. Printable ASCII.
 	Software string
 
 	// Src and Dst are the addresses of a PROXY header; not valid when it has none or is not complete yet.
@@ -97,6 +106,13 @@ type Detector struct {
 
 	// ServerFirst says that the detector looks at the server's bytes; most look at the client's.
 	ServerFirst bool
+
+	// Datagram says that the detector looks at whole datagrams: the bytes are one of them, and no more of it will come.
+	Datagram bool
+
+	// Parts are the detectors of which [Any], [All] or [Not] made this one. A part that matches allocates its Info, even
+	// where the whole does not match.
+	Parts []Detector
 
 	// Func gives the verdict on the bytes alone. It need not look at ClientEnded and ServerEnded.
 	Func func(Input) Verdict
@@ -116,11 +132,15 @@ func (d Detector) MaxBytes() int {
 // Detect gives the detector's verdict on what is known so far. When the side that it looks at has ended, a NeedMore is
 // a NoMatch: the rest will not come. It holds the limit even where Func would not: Func sees no byte beyond it, and a
 // NeedMore that could only be satisfied beyond it is a NoMatch.
-func (d Detector) Detect(in Input) Verdict {
+func (d Detector) Detect(in Input) Verdict { return d.detect(in) }
+
+// detect is Detect without a copy of the detector, for those that are asked by the dozen.
+func (d *Detector) detect(in Input) Verdict {
 	side, ended := &in.Client, in.ClientEnded
 	if d.ServerFirst {
 		side, ended = &in.Server, in.ServerEnded
 	}
+	ended = ended || d.Datagram
 	limit := d.MaxBytes()
 	if len(*side) > limit {
 		*side = (*side)[:limit]

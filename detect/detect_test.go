@@ -2,13 +2,14 @@ package detect_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/detect/detecttest"
 )
 
-// verdictTest is bytes of a client and what a detector says to them.
+// verdictTest is what a client, a server or a datagram says first, and what a detector says to it.
 type verdictTest struct {
 	name   string
 	d      detect.Detector
@@ -18,29 +19,53 @@ type verdictTest struct {
 
 func (tt verdictTest) run(t *testing.T) {
 	t.Run(tt.d.Name+": "+tt.name, func(t *testing.T) {
-		got := tt.d.Detect(detect.Input{Client: tt.client})
+		in := first(tt.d, tt.client)
+		got := tt.d.Detect(in)
 		if got.Kind != tt.want.Kind || got.Need != tt.want.Need || !reflect.DeepEqual(got.Info, tt.want.Info) {
 			t.Errorf("Detect(%q) = %v need %d info %+v, want %v need %d info %+v",
 				tt.client, got.Kind, got.Need, got.Info, tt.want.Kind, tt.want.Need, tt.want.Info)
 		}
 		// What is decided without being complete has to be rejected when it ends.
-		ended := tt.d.Detect(detect.Input{Client: tt.client, ClientEnded: true})
+		in.ClientEnded, in.ServerEnded = true, true
+		ended := tt.d.Detect(in)
 		if want := tt.want.Kind; ended.Kind == detect.NeedMore || want != detect.NeedMore && ended.Kind != want {
 			t.Errorf("Detect(%q, ended) = %v, and %v before it ended", tt.client, ended.Kind, want)
 		}
 	})
 }
 
+// first is the first bytes of the side that a detector looks at.
+func first(d detect.Detector, b []byte) detect.Input {
+	if d.ServerFirst {
+		return detect.Input{Server: b}
+	}
+	return detect.Input{Client: b}
+}
+
+// verdicts is what the tests of each protocol know.
+func verdicts(t testing.TB) []verdictTest {
+	return slices.Concat(tlsVerdicts(t), socksVerdicts(t), httpVerdicts(t), proxyVerdicts(t), sshVerdicts(t))
+}
+
 func TestVerdicts(t *testing.T) {
-	for _, tests := range [][]verdictTest{tlsVerdicts(t), socksVerdicts(t), httpVerdicts(t), proxyVerdicts(t), sshVerdicts(t)} {
-		for _, tt := range tests {
-			tt.run(t)
-		}
+	for _, tt := range verdicts(t) {
+		tt.run(t)
+	}
+}
+
+// families are the lists of detectors that are asked together, by name.
+func families() map[string][]detect.Detector {
+	return map[string][]detect.Detector{
+		"clients": detect.Clients(), "servers": detect.Servers(), "datagrams": detect.Datagrams(),
 	}
 }
 
 func TestDetectorsKeepTheLaws(t *testing.T) {
-	for _, d := range append(detect.All(), detect.SSHServer(), detect.Prefix("abc", "abc"), detect.Prefix("any", "")) {
+	all := []detect.Detector{detect.Prefix("abc", "abc"), detect.Prefix("any", "")}
+	for _, family := range families() {
+		all = append(all, family...)
+	}
+	for _, d := range all {
 		t.Run(d.Name, func(t *testing.T) {
 			detecttest.Laws(t, d, openings(t)...)
 			detecttest.Laws(t, d, strangers()[:50]...)
@@ -50,18 +75,27 @@ func TestDetectorsKeepTheLaws(t *testing.T) {
 }
 
 func TestDetectorsExcludeEachOther(t *testing.T) {
-	detecttest.Exclusive(t, detect.All(), detect.Collisions(), openings(t)...)
+	for name, family := range families() {
+		t.Run(name, func(t *testing.T) { detecttest.Exclusive(t, family, detect.Collisions(), openings(t)...) })
+	}
 }
 
 func TestCollisionsAreReal(t *testing.T) {
+	matches := map[string]map[int]bool{} // by detector, the openings
+	for _, family := range families() {
+		for _, d := range family {
+			matches[d.Name] = map[int]bool{}
+			for i, b := range openings(t) {
+				if d.Detect(first(d, b)).Kind == detect.Match {
+					matches[d.Name][i] = true
+				}
+			}
+		}
+	}
 	for _, c := range detect.Collisions() {
 		found := false
-		for _, b := range openings(t) {
-			matched := map[string]bool{}
-			for _, d := range detect.All() {
-				matched[d.Name] = d.Detect(detect.Input{Client: b}).Kind == detect.Match
-			}
-			found = found || matched[c.First] && matched[c.Second]
+		for i := range matches[c.First] {
+			found = found || matches[c.Second][i]
 		}
 		if !found {
 			t.Errorf("no opening is matched by both %s and %s", c.First, c.Second)
@@ -70,40 +104,49 @@ func TestCollisionsAreReal(t *testing.T) {
 }
 
 func TestStrangersMatchNothing(t *testing.T) {
-	for _, b := range strangers() {
-		if v := detect.Identify(detect.Input{Client: b}, detect.All()...); v.Kind == detect.Match {
-			t.Errorf("Identify(%q) = match %+v", b, v.Info)
-		}
-		if v := detect.Identify(detect.Input{Client: b, ClientEnded: true}, detect.All()...); v.Kind != detect.NoMatch {
-			t.Errorf("Identify(%q, ended) = %v", b, v.Kind)
+	for name, family := range families() {
+		for _, b := range strangers() {
+			for _, in := range []detect.Input{
+				{Client: b, Server: b}, {Client: b, Server: b, ClientEnded: true, ServerEnded: true},
+				{Client: b[:min(len(b), 64)], Server: b[:min(len(b), 64)]},
+			} {
+				if v := detect.Identify(in, family...); v.Kind == detect.Match || in.ClientEnded && v.Kind != detect.NoMatch {
+					t.Errorf("%s: Identify(%q) = %v %+v", name, in.Client, v.Kind, v.Info)
+				}
+			}
 		}
 	}
 }
 
 func TestDetectorsHaveNamesOfTheirOwnAndALimit(t *testing.T) {
 	seen := map[string]bool{}
-	for _, d := range detect.All() {
-		if seen[d.Name] || d.Name == "" || d.Limit <= 0 || d.ServerFirst {
-			t.Errorf("detector %+v", d)
-		}
-		seen[d.Name] = true
-		if v := d.Detect(detect.Input{}); v.Kind != detect.NeedMore {
-			t.Errorf("%s says %v to nothing", d.Name, v.Kind)
+	for name, family := range families() {
+		for _, d := range family {
+			if seen[d.Name] || d.Name == "" || d.Limit <= 0 || d.ServerFirst != (name == "servers") || d.Datagram != (name == "datagrams") {
+				t.Errorf("detector %+v of the %s", d, name)
+			}
+			seen[d.Name] = true
+			if v := d.Detect(detect.Input{}); (v.Kind == detect.NeedMore) == d.Datagram || v.Kind == detect.Match {
+				t.Errorf("%s says %v to nothing", d.Name, v.Kind)
+			}
 		}
 	}
 }
 
 func TestEveryOpeningThatOneDetectorMatchesIsIdentifiedSo(t *testing.T) {
-	for _, b := range openings(t) {
-		var want *detect.Info
-		for _, d := range detect.All() {
-			if v := d.Detect(detect.Input{Client: b}); v.Kind == detect.Match {
-				want = v.Info
-				break
+	for name, family := range families() {
+		for _, b := range openings(t) {
+			var want *detect.Info
+			in := detect.Input{Client: b, Server: b}
+			for _, d := range family {
+				if v := d.Detect(in); v.Kind == detect.Match {
+					want = v.Info
+					break
+				}
 			}
-		}
-		if got := detect.Identify(detect.Input{Client: b}, detect.All()...); !reflect.DeepEqual(got.Info, want) {
-			t.Errorf("Identify(%q) = %+v, want %+v", b, got.Info, want)
+			if got := detect.Identify(in, family...); !reflect.DeepEqual(got.Info, want) {
+				t.Errorf("%s: Identify(%q) = %+v, want %+v", name, b, got.Info, want)
+			}
 		}
 	}
 }

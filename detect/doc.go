@@ -3,7 +3,7 @@
 // A [Detector] is a pure function from the bytes seen so far to a [Verdict]: no match, need more, or match with an
 // [Info]. [Identify] asks several in order of priority:
 //
-//	v := detect.Identify(detect.Input{Client: buf}, detect.All()...)
+//	v := detect.Identify(detect.Input{Client: buf}, detect.Clients()...)
 //	switch v.Kind {
 //	case detect.NoMatch:  // none of them, whatever follows: relay it raw
 //	case detect.NeedMore: // v.Need bytes are the least that can decide it
@@ -19,7 +19,9 @@
 //   - Progress: NeedMore asks for more than is there, for no more than a match needs, and never for more than the
 //     detector's Limit.
 //   - Chunk independence: the verdict depends on the bytes, not on how they arrived.
-//   - Bounded work: linear in the input, no panic, and no allocation unless the verdict is Match.
+//   - Bounded work: linear in the input, no panic, and no allocation unless the verdict is Match (or that
+//     of a part, for [Any], [All] and [Not]).
+//   - A datagram is whole: of a detector of these, Progress is never NeedMore, and Stability says nothing.
 //   - Exclusivity: two detectors match the same bytes only where [Collisions] says so.
 //
 // # Parsers

@@ -14,7 +14,7 @@ func Example() {
 	var buf []byte
 	for _, read := range []string{"\x04", "\x01\x00\x50\x00\x00\x00\x01", "me\x00exam", "ple.com\x00\x16\x03\x01"} {
 		buf = append(buf, read...)
-		v := detect.Identify(detect.Input{Client: buf}, detect.All()...)
+		v := detect.Identify(detect.Input{Client: buf}, detect.Clients()...)
 		switch v.Kind {
 		case detect.NoMatch:
 			fmt.Println("unknown: relay it as it is")
@@ -55,14 +55,14 @@ func ExampleFunc() {
 		return detect.Yes(detect.Info{Protocol: "mongodb"})
 	})
 	client := []byte("\x3a\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\xdd\x07\x00\x00")
-	ds := append([]detect.Detector{mongo}, detect.All()...)
+	ds := append([]detect.Detector{mongo}, detect.Clients()...)
 	fmt.Println(detect.Identify(detect.Input{Client: client}, ds...).Info.Protocol)
 	// Output: mongodb
 }
 
 // HTTP takes any word for a method, and waits for the rest of the line: a detector of words stands before it.
 func ExamplePrefix() {
-	ds := append([]detect.Detector{detect.Prefix("jdwp", "JDWP-Handshake")}, detect.All()...)
+	ds := append([]detect.Detector{detect.Prefix("jdwp", "JDWP-Handshake")}, detect.Clients()...)
 	fmt.Println(detect.Identify(detect.Input{Client: []byte("JDWP-Hand")}, ds...).Kind)
 	fmt.Println(detect.Identify(detect.Input{Client: []byte("JDWP-Handshake")}, ds...).Info.Protocol)
 	// Output:

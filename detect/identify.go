@@ -1,13 +1,24 @@
 package detect
 
-// All returns the detectors of this package that look at the client's bytes, in order of priority.
+// Clients returns the detectors of this package that look at what a client sends first, in order of priority. HTTP09
+// is not among them: it takes any line that begins with GET.
 //
 // The two for the PROXY protocol are first. Its specification forbids to guess, since anyone could then forge
-// addresses: use All()[2:] where the sender is not trusted.
-func All() []Detector {
+// addresses: use Clients()[2:] where the sender is not trusted.
+func Clients() []Detector {
 	return []Detector{
 		ProxyV1(), ProxyV2(), TLS(), SSLv2(), SOCKS5(), SOCKS4(), HTTP2(), Connect(), HTTP1(), SSH(),
 	}
+}
+
+// Servers returns the detectors of this package that look at what a server sends first, where it is the one to speak.
+func Servers() []Detector {
+	return []Detector{SSHServer()}
+}
+
+// Datagrams returns the detectors of this package that look at a client's first datagram.
+func Datagrams() []Detector {
+	return nil
 }
 
 // Identify asks the detectors, which stand in order of priority, and returns the first Match as soon as no detector
@@ -24,8 +35,9 @@ func Identify(in Input, ds ...Detector) Verdict {
 // Choose is [Identify], and says which detector matched: its index, or -1.
 func Choose(in Input, ds []Detector) (int, Verdict) {
 	var undecided Verdict
-	for i, d := range ds {
-		v := d.Detect(in)
+	for i := range ds {
+		d := &ds[i]
+		v := d.detect(in)
 		switch {
 		case v.Kind == Match && undecided.Kind == NoMatch:
 			return i, v
@@ -43,7 +55,7 @@ func Choose(in Input, ds []Detector) (int, Verdict) {
 }
 
 // seen is how many bytes there are of the side that the detector looks at.
-func (d Detector) seen(in Input) int {
+func (d *Detector) seen(in Input) int {
 	if d.ServerFirst {
 		return len(in.Server)
 	}
@@ -52,11 +64,12 @@ func (d Detector) seen(in Input) int {
 
 // Collision names two detectors that may both match the same bytes, and says why that is right.
 type Collision struct {
-	First, Second string // names; First stands before Second in [All]
+	First, Second string // names; First stands before Second in its list
 	Why           string
 }
 
-// Collisions returns all pairs of [All] that may both match the same bytes. Any other pair that does is a defect.
+// Collisions returns all pairs of [Clients], of [Servers] and of [Datagrams] that may both match the same bytes. Any
+// other pair that does is a defect.
 func Collisions() []Collision {
 	return []Collision{
 		{"connect", "http", "CONNECT is a method of HTTP/1; it has a detector of its own because it opens a tunnel"},

@@ -65,10 +65,8 @@ func unhex(t testing.TB, s string) []byte {
 // openings returns beginnings of conversations, valid and not, of every protocol here and of some others.
 func openings(t testing.TB) [][]byte {
 	var all [][]byte
-	for _, tests := range [][]verdictTest{tlsVerdicts(t), socksVerdicts(t), httpVerdicts(t), proxyVerdicts(t), sshVerdicts(t)} {
-		for _, tt := range tests {
-			all = append(all, tt.client)
-		}
+	for _, tt := range verdicts(t) {
+		all = append(all, tt.client)
 	}
 	return all
 }

@@ -47,7 +47,8 @@ type Switch struct {
 //
 // When a hop is known the switch dials it first: the server may be the one to speak.
 // Inside TLS with an application protocol that is not a proxy's, which ALPN has
-// named, there is nothing to detect.
+// named, there is nothing to detect, and nor is there inside TLS that a protocol has changed
+// to and goes on in (STARTTLS).
 func (s Switch) Layer() bridge.Layer {
 	if s.Depth <= 0 {
 		s.Depth = 16
@@ -81,9 +82,10 @@ func (s Switch) at(round int, last bridge.Handler) bridge.Layer {
 	}}
 }
 
-// name says in the flow what the conversation is, unless ALPN has said so.
+// name says in the flow what the conversation is, unless ALPN or a protocol that goes on
+// has said so.
 func name(b *bridge.Bridge, proto string) {
-	if alpn(b) == "" {
+	if alpn(b) == "" && !continued(b) {
 		b.Push(bridge.Frame{Proto: proto, Verb: bridge.VerbRelay})
 	}
 }
@@ -96,12 +98,18 @@ func alpn(b *bridge.Bridge) string {
 	return ""
 }
 
+// continued reports whether inside the innermost layer goes on what was spoken outside of it.
+func continued(b *bridge.Bridge) bool {
+	frames := b.Flow().Frames()
+	return len(frames) > 1 && frames[len(frames)-2].Continues
+}
+
 // choose waits until a case has matched, whose protocol it names, or none can, which is a
 // nil case.
 func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (c *Case, proto string, err error) {
 	// HTTP/1.1 may be spoken with a proxy, in which more is stacked.
 	negotiated := alpn(b)
-	if negotiated != "" && negotiated != "http/1.1" && negotiated != "http/1.0" {
+	if continued(b) || negotiated != "" && negotiated != "http/1.1" && negotiated != "http/1.0" {
 		return nil, "", nil
 	}
 	if !b.Hop().IsZero() {

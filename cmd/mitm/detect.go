@@ -40,7 +40,7 @@ func detectFile(s streams, args []string) error {
 	if err != nil {
 		return usage("detect: %w", err)
 	}
-	v := detect.Identify(detect.Input{Client: data, ClientEnded: len(data) < detectMax}, detect.All()...)
+	v := detect.Identify(detect.Input{Client: data, ClientEnded: len(data) < detectMax}, detect.Clients()...)
 	if v.Kind != detect.Match {
 		fmt.Fprintln(s.out, "unknown")
 		return &exit{code: exitFailed}

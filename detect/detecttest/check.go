@@ -35,7 +35,8 @@ type checker struct {
 	verdictAt int            // and its length
 	need      int            // the largest Need so far
 	needAt    int
-	silent    int // prefixes up to this length have no match, and must not allocate; -1: none
+	first     int // prefixes from this length
+	silent    int // up to this one have no match, and must not allocate; -1: none
 }
 
 // law records a violation if the condition does not hold, unless there is one already.
@@ -70,7 +71,7 @@ func (c *checker) next(n, size int) int {
 // beyond continues the sample in some ways up to the limit, where the detector has to have made up its mind.
 func (c *checker) beyond() {
 	limit := c.d.MaxBytes()
-	if len(c.sample) >= limit || c.settled || c.broken != nil {
+	if len(c.sample) >= limit || c.settled || c.d.Datagram || c.broken != nil {
 		return
 	}
 	for i := range c.pace.fillers {
@@ -111,9 +112,21 @@ func (c *checker) prefix(p []byte) {
 	}
 	c.law("shape", v.Kind <= detect.Match, p, "the kind of the verdict is %d", v.Kind)
 	c.law("shape", (v.Kind == detect.Match) == (v.Info != nil), p, "%v comes with info %v", v.Kind, v.Info)
-	c.progress(p, v)
-	c.stability(p, v)
+	if c.d.Datagram {
+		c.datagram(p, v)
+	} else {
+		c.progress(p, v)
+		c.stability(p, v)
+	}
 	c.chunkIndependence(p, v)
+}
+
+// datagram is what holds instead of progress and stability: each prefix is a datagram of its own, and whole.
+func (c *checker) datagram(p []byte, v detect.Verdict) {
+	c.law("progress", v.Kind != detect.NeedMore, p, "need more of a datagram")
+	if v.Kind == detect.NoMatch && len(p) == len(c.sample) {
+		c.first, c.silent = len(p), len(p)
+	}
 }
 
 // ask calls the detector's own function, since Detect would hide what that does beyond its limit.
@@ -207,20 +220,21 @@ func same(a, b detect.Verdict) bool {
 }
 
 // allocations checks that no verdict on a prefix of the sample allocates, but for a Match. All are measured at once,
-// since measuring costs far more than asking; only when that shows something is each looked at.
+// since measuring costs far more than asking; only when that shows something is each looked at. What is made of
+// others allocates what these do.
 func (c *checker) allocations() {
-	if c.broken != nil {
+	if c.broken != nil || len(c.d.Parts) > 0 {
 		return
 	}
 	all := func() {
-		for n := 0; n <= c.silent; n = c.next(n, c.silent) {
+		for n := c.first; n <= c.silent; n = c.next(n, c.silent) {
 			c.d.Func(input(c.d, c.sample[:n]))
 		}
 	}
 	if testing.AllocsPerRun(5, all) == 0 {
 		return
 	}
-	for n := 0; n <= c.silent; n = c.next(n, c.silent) {
+	for n := c.first; n <= c.silent; n = c.next(n, c.silent) {
 		in := input(c.d, c.sample[:n])
 		count := testing.AllocsPerRun(100, func() { c.d.Func(in) })
 		c.law("bounded work", count == 0, c.sample[:n], "%v allocations without a match", count)

@@ -158,8 +158,10 @@ func TestHowClientsThatResumeRefuse(t *testing.T) {
 				bridgetest.Baseline(t)
 				addr, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}, MinVersion: version, MaxVersion: version})
 				calls := make(chan Refusal, 16)
-				l := newLab(t, bridge.Chain(Relay(Config{Minter: &remembering{}, Tickets: NewTickets(nil), Sessions: NewSessions(),
-					Refused: func(_ *bridge.Flow, _ *detect.ClientHello, _ Info, how Refusal) { calls <- how }})), addr, bridge.Limits{})
+				l := newLab(t, bridge.Chain(Relay(Config{
+					Minter: &remembering{}, Tickets: NewTickets(nil), Sessions: NewSessions(),
+					Refused: func(_ *bridge.Flow, _ *detect.ClientHello, _ Info, how Refusal) { calls <- how },
+				})), addr, bridge.Limits{})
 				config := clientConfig()
 				config.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 				talk(t, l, "127.0.0.1", config)
