@@ -107,7 +107,8 @@ func TestStrangersMatchNothing(t *testing.T) {
 	for name, family := range families() {
 		for _, b := range strangers() {
 			for _, in := range []detect.Input{
-				{Client: b, Server: b}, {Client: b, Server: b, ClientEnded: true, ServerEnded: true},
+				{Client: b, Server: b},
+				{Client: b, Server: b, ClientEnded: true, ServerEnded: true},
 				{Client: b[:min(len(b), 64)], Server: b[:min(len(b), 64)]},
 			} {
 				if v := detect.Identify(in, family...); v.Kind == detect.Match || in.ClientEnded && v.Kind != detect.NoMatch {
