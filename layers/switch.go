@@ -18,6 +18,11 @@ type Case struct {
 	// each time the switch begins; nil means always.
 	When func(*bridge.Bridge) bool
 
+	// Within bounds the detection, from its first byte, while this case alone is still
+	// undecided: a large first message may come slowly. It counts when it is more than
+	// Limits.Detect.
+	Within time.Duration
+
 	// Layers take the protocol off; then the switch begins again with what is inside.
 	// Without any, the protocol is only named in the flow, and the switch ends.
 	Layers []bridge.Layer
@@ -42,8 +47,8 @@ type Switch struct {
 // the client does, only detectors of server-first protocols are asked, once, and the
 // next handler passes the greeting on at once. Silence decides nothing: it is bounded
 // by Limits.Idle, or by Limits.First while no hop is known. An undecided detection is
-// bounded by Limits.Detect from its first byte, after which the next handler gets it, where
-// a hop is known.
+// bounded by Limits.Detect from its first byte, or by the Within of the one case that is left,
+// after which the next handler gets it, where a hop is known.
 //
 // When a hop is known the switch dials it first: the server may be the one to speak.
 // Inside TLS with an application protocol that is not a proxy's, which ALPN has
@@ -119,7 +124,7 @@ func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (c *Case, proto st
 	}
 	clientFirst, greetings := s.live(b)
 	limits := b.Limits()
-	var deadline time.Time
+	var began, deadline time.Time
 	for {
 		in := input(b)
 		if err := reset(b); err != nil {
@@ -135,8 +140,11 @@ func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (c *Case, proto st
 			c, proto = clientFirst.chosen(i, v)
 			return c, proto, nil
 		}
-		if deadline.IsZero() && len(in.Client) > 0 {
-			deadline = time.Now().Add(limits.Detect)
+		if began.IsZero() && len(in.Client) > 0 {
+			began = time.Now()
+		}
+		if !began.IsZero() {
+			deadline = began.Add(max(limits.Detect, clientFirst.patience(in)))
 		}
 		switch err := wait(ctx, b, deadline, limits); {
 		case errors.Is(err, errUndecided) && limits.Fail == bridge.FailOpen && b.Server != nil:
@@ -163,6 +171,22 @@ func (g *group) chosen(i int, v detect.Verdict) (*Case, string) {
 		return nil, ""
 	}
 	return g.cases[i], v.Info.Protocol
+}
+
+// patience is the Within of the one case that is undecided, if it is one.
+func (g *group) patience(in detect.Input) time.Duration {
+	var within time.Duration
+	undecided := 0
+	for i, d := range g.detectors {
+		if d.Detect(in).Kind == detect.NeedMore {
+			undecided++
+			within = g.cases[i].Within
+		}
+	}
+	if undecided == 1 {
+		return within
+	}
+	return 0
 }
 
 // live returns the cases that count for the bridge as it is now, by who speaks first.

@@ -180,6 +180,40 @@ func TestSwitchLetsSilenceDecideNothing(t *testing.T) {
 	}
 }
 
+func TestSwitchWaitsLongerForTheOneCaseThatIsLeft(t *testing.T) {
+	for says, want := range map[string]time.Duration{"ab l": 40 * time.Second, "a": 10 * time.Second} {
+		t.Run(says, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := ab()
+				s.Cases[0].Within = 40 * time.Second
+				s.Cases[1].Detector = detect.Prefix("short", "abc")
+				began := time.Now()
+				c := converse(t, s, bridge.Addr{}, bridge.Limits{})
+				write(t, c.client, says)
+				if out := <-c.out; time.Since(began).Truncate(5*time.Second) != want || out.Reason != bridge.Timeout {
+					t.Errorf("ended after %v with %+v, want %v and a timeout", time.Since(began), out, want)
+				}
+			})
+		})
+	}
+}
+
+func TestSwitchDoesNotLookIntoWhatGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		frames := bridge.Layer{Name: "starttls", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+			b.Push(bridge.Frame{Proto: "smtp", Continues: true})
+			b.Push(bridge.Frame{Proto: "tls"})
+			return next(ctx, b)
+		}}
+		c := converse(t, ab(), hop, bridge.Limits{}, frames)
+		write(t, c.client, "ab\nEHLO")
+		read(t, c.server, "ab\nEHLO")
+		if path, _ := c.end(); path != "smtp>tls" {
+			t.Errorf("path %s, want smtp>tls", path)
+		}
+	})
+}
+
 func TestSwitchDoesNotLookInsideANamedApplicationProtocol(t *testing.T) {
 	for alpn, want := range map[string]string{"h2": "tls(h2)", "http/1.1": "tls(http/1.1)>short"} {
 		t.Run(alpn, func(t *testing.T) {
