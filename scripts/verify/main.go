@@ -61,7 +61,7 @@ func plan(args []string, getenv func(string) string) ([]stage, error) {
 		return nil, err
 	}
 	record := &matrix{}
-	peers := stage{"peers", installPeers}
+	peers := stage{"peers", func(ctx context.Context, out io.Writer) (tally, error) { return installPeers(ctx, out, full) }}
 	lint := stage{"lint", lintAll}
 	tests := stage{"test", func(ctx context.Context, out io.Writer) (tally, error) { return unitTests(ctx, out, full) }}
 	interop := stage{"interop", func(ctx context.Context, out io.Writer) (tally, error) { return interopTests(ctx, out, full, record) }}
@@ -123,8 +123,12 @@ func summary(name string, t tally, took time.Duration) string {
 	return fmt.Sprintf("%s (%s)", s, took.Round(100*time.Millisecond))
 }
 
-func installPeers(ctx context.Context, out io.Writer) (tally, error) {
-	return tally{}, command(ctx, out, "scripts/install-peers")
+func installPeers(ctx context.Context, out io.Writer, full bool) (tally, error) {
+	var more []string
+	if full {
+		more = []string{"daemons"}
+	}
+	return tally{}, command(ctx, out, "scripts/install-peers", more...)
 }
 
 // command runs a program, its output going to out. When ctx ends the program is
