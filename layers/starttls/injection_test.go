@@ -1,0 +1,68 @@
+package starttls_test
+
+import (
+	"testing"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/layers/starttls"
+)
+
+// injection is a conversation in which something stands behind the request for TLS, or behind the answer that grants it.
+type injection struct {
+	name   string
+	layer  bridge.Layer
+	script []write
+	client string // what the client received
+	server string // what the server received
+	by     bridge.Party
+}
+
+func injections() []injection {
+	const greeting, ehlo, offer = "220 a\r\n", "EHLO b\r\n", "250 STARTTLS\r\n"
+	return []injection{
+		{
+			"SMTP: a command in one segment with the verb",
+			starttls.SMTP(),
+			[]write{s(greeting), c(ehlo), s(offer), c("STARTTLS\r\nMAIL FROM:<x@example.com>\r\n")},
+			greeting + offer, ehlo, bridge.ByClient,
+		},
+		{
+			"SMTP: a command in a segment of its own, before the answer",
+			starttls.SMTP(),
+			[]write{s(greeting), c(ehlo), s(offer), c("STARTTLS\r\n"), c("R"), s("220 go\r\n")},
+			greeting + offer, ehlo + "STARTTLS\r\n", bridge.ByClient,
+		},
+		{
+			"SMTP: a command before a refusal",
+			starttls.SMTP(),
+			[]write{s(greeting), c("STARTTLS\r\n"), c("RSET\r\n"), s("454 no\r\n")},
+			greeting, "STARTTLS\r\n", bridge.ByClient,
+		},
+		{
+			"SMTP: all of it at once",
+			starttls.SMTP(),
+			[]write{c(ehlo + "STARTTLS\r\nRSET\r\n"), s(greeting), s(offer)},
+			greeting + offer, ehlo, bridge.ByClient,
+		},
+		{
+			"SMTP: a reply behind the answer",
+			starttls.SMTP(),
+			[]write{s(greeting), c("STARTTLS\r\n"), s("220 go\r\n250 injected\r\n")},
+			greeting, "STARTTLS\r\n", bridge.ByServer,
+		},
+	}
+}
+
+func TestNothingIsPutBehindTheVerbOrTheAnswer(t *testing.T) {
+	for _, i := range injections() {
+		t.Run(i.name, func(t *testing.T) {
+			got := say(t, i.layer, i.script...)
+			if got.client != i.client || got.server != i.server {
+				t.Errorf("the client got %q, and the server %q; want %q and %q", got.client, got.server, i.client, i.server)
+			}
+			if got.Reason != bridge.Desynced || got.EndedBy != i.by {
+				t.Errorf("path %s, outcome %+v; want %s by %s", got.path, got.Outcome, bridge.Desynced, i.by)
+			}
+		})
+	}
+}
