@@ -44,7 +44,8 @@ func first(d detect.Detector, b []byte) detect.Input {
 
 // verdicts is what the tests of each protocol know.
 func verdicts(t testing.TB) []verdictTest {
-	return slices.Concat(tlsVerdicts(t), socksVerdicts(t), httpVerdicts(t), proxyVerdicts(t), sshVerdicts(t))
+	return slices.Concat(tlsVerdicts(t), socksVerdicts(t), httpVerdicts(t), proxyVerdicts(t), sshVerdicts(t),
+		databaseVerdicts(t))
 }
 
 func TestVerdicts(t *testing.T) {

@@ -7,13 +7,14 @@ package detect
 // addresses: use Clients()[2:] where the sender is not trusted.
 func Clients() []Detector {
 	return []Detector{
-		ProxyV1(), ProxyV2(), TLS(), SSLv2(), SOCKS5(), SOCKS4(), HTTP2(), Connect(), HTTP1(), SSH(),
+		ProxyV1(), ProxyV2(), TLS(), SSLv2(), SOCKS5(), SOCKS4(), HTTP2(), JDWP(), Connect(), HTTP1(), SSH(),
+		Postgres(), TDS(), LDAP(), SMB(), Redis(), Memcached(), Cassandra(), Kafka(), NATS(), MongoDB(), ADB(),
 	}
 }
 
 // Servers returns the detectors of this package that look at what a server sends first, where it is the one to speak.
 func Servers() []Detector {
-	return []Detector{SSHServer()}
+	return []Detector{SSHServer(), MySQLServer(), NATSServer()}
 }
 
 // Datagrams returns the detectors of this package that look at a client's first datagram.

@@ -82,7 +82,7 @@ func strangers() [][]byte {
 		}
 		all = append(all, b)
 	}
-	words := strings.Fields("EHLO GET HELO the NICK host USER / a PING RTSP/1.0 PASS REGISTER 220 SSH PROXY hello world, - 0 *")
+	words := strings.Fields("EHLO GET HELO the NICK host USER / a PONG RTSP/1.0 PASS REGISTER 220 SSH PROXY hello world, - 0 *")
 	for range 1000 {
 		var b bytes.Buffer
 		for range 1 + r.IntN(40) {

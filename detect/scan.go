@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -62,3 +64,82 @@ func (r result) undecided() Verdict {
 	}
 	return No()
 }
+
+// scanned makes a detector of a scan over the client's bytes, and of what they say once it is complete. Neither sees
+// a byte beyond the limit.
+func scanned(name string, limit int, scan func([]byte) result, info func([]byte) Info) Detector {
+	return Func(name, limit, func(client []byte) Verdict { return verdictOf(client, limit, scan, info) })
+}
+
+// scannedServer is scanned over the server's bytes. The protocol may have a detector of the client's bytes, too, so
+// info names it.
+func scannedServer(name string, limit int, scan func([]byte) result, info func([]byte) Info) Detector {
+	return Detector{Name: name, Limit: limit, ServerFirst: true, Func: func(in Input) Verdict {
+		return verdictOf(in.Server, limit, scan, info)
+	}}
+}
+
+func verdictOf(b []byte, limit int, scan func([]byte) result, info func([]byte) Info) Verdict {
+	b = b[:min(len(b), limit)]
+	r := scan(b)
+	switch {
+	case r.isComplete():
+		return Yes(info(b))
+	case r.need > limit:
+		return No()
+	}
+	return r.undecided()
+}
+
+// fixed scans bytes that have to stand at a place.
+func fixed(b []byte, at int, want, field string) result {
+	for i := at; i < min(len(b), at+len(want)); i++ {
+		if b[i] != want[i-at] {
+			return bad(field, i)
+		}
+	}
+	if len(b) < at+len(want) {
+		return short(at + len(want))
+	}
+	return complete(at + len(want))
+}
+
+// textLine scans a line of text without control characters (but for tabs), which ends with CR LF or LF, and returns it
+// without its end.
+func textLine(b []byte, start int, field string) ([]byte, result) {
+	for i := start; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '\n':
+			return bytes.TrimSuffix(b[start:i], []byte{'\r'}), complete(i + 1)
+		case c == '\r':
+			if i+1 < len(b) && b[i+1] != '\n' {
+				return nil, bad(field, i)
+			}
+		case c < ' ' && c != '\t', c == 0x7f:
+			return nil, bad(field, i)
+		}
+	}
+	return b[min(start, len(b)):], short(max(len(b), start) + 1)
+}
+
+// clean returns text for an Info: what holds control characters is left out.
+func clean(text []byte) string {
+	if hasControl(text) {
+		return ""
+	}
+	return string(text)
+}
+
+// ascii is clean for what has to be printable ASCII.
+func ascii(text []byte) string {
+	for _, c := range text {
+		if c < ' ' || c > '~' {
+			return ""
+		}
+	}
+	return string(text)
+}
+
+func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
+func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
+func le16(b []byte) int    { return int(binary.LittleEndian.Uint16(b)) }

@@ -1,0 +1,50 @@
+package detect
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+const (
+	maxNATSLine = 4096 // MAX_CONTROL_LINE_SIZE
+	natsConnect = "CONNECT {"
+	natsInfo    = "INFO {"
+)
+
+// NATS detects the first line of a NATS client (NATS Protocol, "CONNECT"), which is no request of HTTP: its words are a
+// JSON object. User and Software are what that names.
+func NATS() Detector {
+	return scanned("nats", maxNATSLine, scanNATS(natsConnect), func(b []byte) Info {
+		line, _, _ := bytes.Cut(b[len(natsConnect)-1:], []byte{'\n'})
+		var said struct{ User, Name, Lang, Version string }
+		if json.Unmarshal(line, &said) != nil {
+			return Info{Protocol: "nats", Verb: "CONNECT"}
+		}
+		software := said.Name
+		if software == "" {
+			software = said.Lang
+		}
+		return Info{Protocol: "nats", Verb: "CONNECT", User: clean([]byte(said.User)), Software: ascii([]byte(software)), Version: ascii([]byte(said.Version))}
+	})
+}
+
+// NATSServer detects the greeting of a NATS server, by its beginning: the line is often longer than a packet.
+func NATSServer() Detector {
+	return scannedServer("nats-server", len(natsInfo), func(b []byte) result { return fixed(b, 0, natsInfo, "INFO") }, func([]byte) Info {
+		return Info{Protocol: "nats", Verb: "INFO"}
+	})
+}
+
+// scanNATS scans a line that begins with a word and an object.
+func scanNATS(start string) func([]byte) result {
+	return func(b []byte) result {
+		if r := fixed(b, 0, start, "verb"); !r.isComplete() {
+			if r.field == "" {
+				r.need += len("}\n")
+			}
+			return r
+		}
+		_, r := textLine(b, len(start), "arguments")
+		return r
+	}
+}
