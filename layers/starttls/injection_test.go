@@ -50,6 +50,48 @@ func injections() []injection {
 			[]write{s(greeting), c("STARTTLS\r\n"), s("220 go\r\n250 injected\r\n")},
 			greeting, "STARTTLS\r\n", bridge.ByServer,
 		},
+		{
+			"Reply220: a command behind the verb",
+			starttls.Reply220(),
+			[]write{s(greeting), c("AUTH TLS\r\nUSER ftp\r\n")},
+			greeting, "", bridge.ByClient,
+		},
+		{
+			"FTP: a command behind the verb",
+			starttls.FTP(),
+			[]write{s(greeting), c("AUTH TLS\r\n"), c("USER ftp\r\n"), s("234 go\r\n")},
+			greeting, "AUTH TLS\r\n", bridge.ByClient,
+		},
+		{
+			"IMAP: a command behind the verb",
+			starttls.IMAP(),
+			[]write{s("* OK\r\n"), c("a STARTTLS\r\nb LOGIN x y\r\n")},
+			"* OK\r\n", "", bridge.ByClient,
+		},
+		{
+			"IMAP: a response behind the answer",
+			starttls.IMAP(),
+			[]write{s("* OK\r\n"), c("a STARTTLS\r\n"), s("* CAPABILITY X\r\na OK\r\n* CAPABILITY AUTH=PLAIN\r\n")},
+			"* OK\r\n* CAPABILITY X\r\n", "a STARTTLS\r\n", bridge.ByServer,
+		},
+		{
+			"POP3: a command behind the verb",
+			starttls.POP3(),
+			[]write{s("+OK\r\n"), c("STLS\r\nUSER a\r\n")},
+			"+OK\r\n", "", bridge.ByClient,
+		},
+		{
+			"NNTP: a command behind the verb",
+			starttls.NNTP(),
+			[]write{s("200\r\n"), c("STARTTLS\r\nPOST\r\n")},
+			"200\r\n", "", bridge.ByClient,
+		},
+		{
+			"ManageSieve: a response behind the answer",
+			starttls.ManageSieve(),
+			[]write{s("OK\r\n"), c("STARTTLS\r\n"), s("OK\r\n\"SASL\" \"PLAIN\"\r\nOK\r\n")},
+			"OK\r\n", "STARTTLS\r\n", bridge.ByServer,
+		},
 	}
 }
 
