@@ -110,6 +110,10 @@ type Detector struct {
 	// Datagram says that the detector looks at whole datagrams: the bytes are one of them, and no more of it will come.
 	Datagram bool
 
+	// Weak says that text of another protocol may well look like this one: a line that begins with one of its words is
+	// all that there is to see.
+	Weak bool
+
 	// Parts are the detectors of which [Any], [All] or [Not] made this one. A part that matches allocates its Info, even
 	// where the whole does not match.
 	Parts []Detector

@@ -7,14 +7,18 @@ package detect
 // addresses: use Clients()[2:] where the sender is not trusted.
 func Clients() []Detector {
 	return []Detector{
-		ProxyV1(), ProxyV2(), TLS(), SSLv2(), SOCKS5(), SOCKS4(), HTTP2(), JDWP(), Connect(), HTTP1(), SSH(),
+		ProxyV1(), ProxyV2(), TLS(), SSLv2(), SOCKS5(), SOCKS4(), HTTP2(), JDWP(), Connect(), HTTP1(), RTSP(), SIP(), ICAP(), SSH(),
 		Postgres(), TDS(), LDAP(), SMB(), Redis(), Memcached(), Cassandra(), Kafka(), NATS(), MongoDB(), ADB(),
+		XMPP(), Git(), Rsync(), SMTP(), IRC(),
 	}
 }
 
 // Servers returns the detectors of this package that look at what a server sends first, where it is the one to speak.
 func Servers() []Detector {
-	return []Detector{SSHServer(), MySQLServer(), NATSServer()}
+	return []Detector{
+		SSHServer(), SMTPServer(), FTPServer(), POP3Server(), IMAPServer(), NNTPServer(), SieveServer(), MySQLServer(),
+		VNCServer(), RsyncServer(), TelnetServer(), IRCServer(), NATSServer(), Reply220(),
+	}
 }
 
 // Datagrams returns the detectors of this package that look at a client's first datagram.
@@ -74,5 +78,7 @@ type Collision struct {
 func Collisions() []Collision {
 	return []Collision{
 		{"connect", "http", "CONNECT is a method of HTTP/1; it has a detector of its own because it opens a tunnel"},
+		{"smtp-server", "220", "220 is what the greetings of all begin with, and stands last for those that name no protocol"},
+		{"ftp-server", "220", "as for smtp-server"},
 	}
 }

@@ -13,10 +13,10 @@ const (
 // Redis detects the first command of a Redis client: an array of bulk strings (RESP, "Sending commands"), or PING, AUTH
 // or HELLO in a line of its own. Verb is the command, in capitals.
 func Redis() Detector {
-	return scanned("redis", maxRedisCommand, scanRedis, func(b []byte) Info {
+	return weak(scanned("redis", maxRedisCommand, scanRedis, func(b []byte) Info {
 		word, _ := redisCommand(b)
 		return Info{Protocol: "redis", Verb: strings.ToUpper(string(word))}
-	})
+	}))
 }
 
 func scanRedis(b []byte) result {

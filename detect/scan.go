@@ -79,6 +79,12 @@ func scannedServer(name string, limit int, scan func([]byte) result, info func([
 	}}
 }
 
+// weak marks a detector as such.
+func weak(d Detector) Detector {
+	d.Weak = true
+	return d
+}
+
 func verdictOf(b []byte, limit int, scan func([]byte) result, info func([]byte) Info) Verdict {
 	b = b[:min(len(b), limit)]
 	r := scan(b)
@@ -143,3 +149,6 @@ func ascii(text []byte) string {
 func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
 func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
 func le16(b []byte) int    { return int(binary.LittleEndian.Uint16(b)) }
+
+// trimCR is a line without a CR at its end, whose LF may be to come.
+func trimCR(b []byte) []byte { return bytes.TrimSuffix(b, []byte{'\r'}) }
