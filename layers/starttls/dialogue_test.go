@@ -27,22 +27,35 @@ type dialogue struct {
 	script Script
 	path   string // "smtp>inner" where TLS begins
 	plain  starttls.Plain
+	frame  bridge.Frame // besides Proto, Verb, Continues, Opaque and Detail
 }
 
 // play plays the dialogues in every way in which they can go.
 func play(t *testing.T, layer bridge.Layer, dialogues []dialogue) {
 	for _, d := range dialogues {
 		t.Run(d.name, func(t *testing.T) {
-			options := []Option{Path(d.path), frame(d)}
+			var options []Option
 			switch {
 			case strings.HasSuffix(d.path, ">inner"):
-				options = append(options, NoPipelining(), MayWithhold()) // what is out of turn where TLS begins
+				options = []Option{NoPipelining(), MayWithhold()} // what is out of turn where TLS begins
 			case d.plain.Refusal != "":
-				options = append(options, NoPipelining())
+				options = []Option{NoPipelining()}
 			}
-			Relay(t, bridge.Chain(layer, inner()), d.script, options...)
+			d.play(t, layer, options...)
 		})
 	}
+}
+
+// playInTurn plays dialogues of a protocol whose client never goes on without its answer.
+func playInTurn(t *testing.T, layer bridge.Layer, dialogues []dialogue) {
+	for _, d := range dialogues {
+		t.Run(d.name, func(t *testing.T) { d.play(t, layer, NoPipelining(), MayWithhold()) })
+	}
+}
+
+func (d dialogue) play(t *testing.T, layer bridge.Layer, options ...Option) {
+	t.Helper()
+	Relay(t, bridge.Chain(layer, inner()), d.script, append(options, Path(d.path), frame(d))...)
 }
 
 // frame expects the one frame that the layer has pushed.
@@ -55,7 +68,7 @@ func frame(d dialogue) Option {
 			t.Errorf("Detail %+v, want %+v", plain, d.plain)
 		}
 		proto, rest, _ := strings.Cut(d.path, ">")
-		want := bridge.Frame{}
+		want := d.frame
 		want.Proto, want.Verb, want.Continues, want.Opaque = proto, bridge.VerbRelay, rest == "inner", rest == "raw"
 		if got.Detail = nil; got != want {
 			t.Errorf("frame %+v, want %+v", got, want)
@@ -98,6 +111,7 @@ func say(t *testing.T, layer bridge.Layer, script ...write) (o outcome) {
 		client.CloseWrite()
 		server.CloseWrite()
 		o.Outcome = <-done
+		dialled.Close() // where it was not dialled
 		got, _ := io.ReadAll(client)
 		o.client = string(got)
 		got, _ = io.ReadAll(server)

@@ -3,6 +3,7 @@ package starttls_test
 import (
 	"testing"
 
+	"github.com/bridgeio/bridgeio/bridge"
 	. "github.com/bridgeio/bridgeio/bridge/bridgetest"
 	"github.com/bridgeio/bridgeio/layers/starttls"
 )
@@ -18,6 +19,7 @@ func TestFTP(t *testing.T) {
 				C("AUTH TLS\r\n"), S("234 go\r\n"), Tunnel(),
 			},
 			"ftp>inner", known,
+			bridge.Frame{},
 		},
 		{
 			"the first kind is refused, the second granted",
@@ -26,22 +28,26 @@ func TestFTP(t *testing.T) {
 			},
 			"ftp>inner",
 			starttls.Plain{Greeting: "120 soon", Refusal: "504 no"},
+			bridge.Frame{},
 		},
 		{
 			"GSSAPI is no TLS",
 			Script{S(greeting), C("AUTH GSSAPI\r\n"), S("334 go\r\n"), Tunnel()},
 			"ftp", known,
+			bridge.Frame{},
 		},
 		{
 			"TLS is not asked for",
 			Script{S(greeting), C("SYST\r\n"), S("215 UNIX\r\n"), C("USER ftp\r\n"), S("331 password\r\n"), Tunnel()},
 			"ftp", known,
+			bridge.Frame{},
 		},
 		{
 			"a reply that clients do not agree about",
 			Script{S("220-a\r\n221 b\r\n220 c\r\n"), C("AUTH TLS\r\n"), S("234 go\r\n"), Tunnel()},
 			"ftp>raw",
 			starttls.Plain{Greeting: "220-a"},
+			bridge.Frame{},
 		},
 	})
 }
@@ -56,31 +62,37 @@ func TestReply220(t *testing.T) {
 			"the client speaks SMTP",
 			Script{S(greeting), C("EHLO b\r\n"), S("250 ok\r\n"), C("STARTTLS\r\n"), S("220 go\r\n"), Tunnel()},
 			"smtp>inner", byName,
+			bridge.Frame{},
 		},
 		{
 			"the client speaks LMTP, after nothing that says so",
 			Script{S(greeting), C("NOOP\r\n"), S("250 ok\r\n"), C("LHLO b\r\n"), S("250 ok\r\n"), C("MAIL FROM:<>\r\n"), S("250\r\n"), Tunnel()},
 			"lmtp", byName,
+			bridge.Frame{},
 		},
 		{
 			"the client speaks FTP",
 			Script{S(greeting), C("AUTH TLS\r\n"), S("234 go\r\n"), Tunnel()},
 			"ftp>inner", known,
+			bridge.Frame{},
 		},
 		{
 			"the client speaks FTP in the clear",
 			Script{S(greeting), C("USER ftp\r\n"), S("331 password\r\n"), Tunnel()},
 			"ftp", known,
+			bridge.Frame{},
 		},
 		{
 			"the client sends mail without a greeting",
 			Script{S(greeting), C("MAIL FROM:<>\r\n"), S("503 hello?\r\n"), Tunnel()},
 			"smtp", known,
+			bridge.Frame{},
 		},
 		{
 			"the client speaks neither",
 			Script{S(greeting), C("QUIT\r\n"), S("221 bye\r\n")},
 			"220", known,
+			bridge.Frame{},
 		},
 	})
 }

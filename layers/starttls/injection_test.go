@@ -92,6 +92,66 @@ func injections() []injection {
 			[]write{s("OK\r\n"), c("STARTTLS\r\n"), s("OK\r\n\"SASL\" \"PLAIN\"\r\nOK\r\n")},
 			"OK\r\n", "STARTTLS\r\n", bridge.ByServer,
 		},
+		{
+			"PostgreSQL: a StartupMessage behind the SSLRequest",
+			starttls.PostgreSQL(),
+			[]write{c(sslRequest + "\x00\x00\x00\x08")},
+			"", "", bridge.ByClient,
+		},
+		{
+			"PostgreSQL: a query before the answer",
+			starttls.PostgreSQL(),
+			[]write{c(sslRequest), c("Q"), s("S")},
+			"", sslRequest, bridge.ByClient,
+		},
+		{
+			"PostgreSQL: a message behind the answer",
+			starttls.PostgreSQL(),
+			[]write{c(sslRequest), s("SR")},
+			"", sslRequest, bridge.ByServer,
+		},
+		{
+			"MySQL: a packet behind the greeting",
+			starttls.MySQL(),
+			[]write{c(mysqlSSL), s(mysqlGreeting("\xff\xff") + "\x07\x00\x00\x02\x00")},
+			mysqlGreeting("\xff\xff"), mysqlSSL, bridge.ByServer,
+		},
+		{
+			"LDAP: a request behind the verb",
+			starttls.LDAP(),
+			[]write{c(startTLS + bindRequest)},
+			"", "", bridge.ByClient,
+		},
+		{
+			"LDAP: a response behind the answer",
+			starttls.LDAP(),
+			[]write{c(startTLS), s(startedTLS + searchDone)},
+			"", startTLS, bridge.ByServer,
+		},
+		{
+			"XMPP: a stream behind the verb",
+			starttls.XMPP(),
+			[]write{c(clientStream), s(serverStream + features), c(askTLS + clientStream)},
+			serverStream + features, clientStream, bridge.ByClient,
+		},
+		{
+			"XMPP: whitespace behind the verb",
+			starttls.XMPP(),
+			[]write{c(clientStream), s(serverStream + features), c(askTLS), c("\n"), s(proceedTLS)},
+			serverStream + features, clientStream + askTLS, bridge.ByClient,
+		},
+		{
+			"XMPP: features behind the answer",
+			starttls.XMPP(),
+			[]write{c(clientStream), s(serverStream + features), c(askTLS), s(proceedTLS + serverStream)},
+			serverStream + features, clientStream + askTLS, bridge.ByServer,
+		},
+		{
+			"RDP: more behind the request",
+			starttls.RDP(),
+			[]write{c(x224(0xe0, "") + "\x03")},
+			"", "", bridge.ByClient,
+		},
 	}
 }
 

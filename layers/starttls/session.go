@@ -13,7 +13,8 @@ import (
 // from the wire, without control characters; what was not said is empty.
 type Plain struct {
 	Greeting string // the first line of the server's greeting, or the version that it names
-	Client   string // what the client calls itself: in EHLO, HELO, LHLO
+	Client   string // what the client calls itself: in EHLO, HELO, LHLO; from of XMPP
+	Host     string // whom the client asks for: to of XMPP
 	Refusal  string // the server's last answer that did not grant TLS
 }
 
