@@ -3,6 +3,8 @@ package mitm
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
@@ -10,6 +12,7 @@ import (
 	"github.com/bridgeio/bridgeio/layers/httpconnect"
 	"github.com/bridgeio/bridgeio/layers/proxyproto"
 	"github.com/bridgeio/bridgeio/layers/socks"
+	"github.com/bridgeio/bridgeio/layers/starttls"
 )
 
 // automatic is the chain of a listener that takes whatever comes.
@@ -71,21 +74,62 @@ func (s *Server) detection(tls bridge.Layer) bridge.Layer {
 		httpProxy   = []bridge.Layer{s.httpProxy()}
 		httpRelay   = []bridge.Layer{httpconnect.Relay()}
 	)
-	return layers.Switch{Cases: []layers.Case{
-		{Detector: detect.TLS(), Layers: []bridge.Layer{tls}},
+	cases := []layers.Case{
+		{Detector: detect.TLS(), Within: helloPatience, Layers: []bridge.Layer{tls}},
 		{Detector: detect.SSLv2(), Layers: []bridge.Layer{tls}},
 		{Detector: detect.SOCKS5(), When: noHop, Layers: socksServer},
 		{Detector: detect.SOCKS5(), Layers: socksRelay},
 		{Detector: detect.SOCKS4(), When: noHop, Layers: socksServer},
 		{Detector: detect.SOCKS4(), Layers: socksRelay},
-		{Detector: detect.HTTP2()},
 		{Detector: detect.Connect(), When: noHop, Layers: httpProxy},
 		{Detector: detect.Connect(), Layers: httpRelay},
 		{Detector: detect.HTTP1(), When: noHop, Layers: httpProxy},
-		{Detector: detect.HTTP1()},
-		{Detector: detect.SSH()},
-		{Detector: detect.SSHServer()},
-	}}.Layer()
+	}
+	return layers.Switch{Cases: slices.Concat(cases, upgrades(), named())}.Layer()
+}
+
+// helloPatience is how long a ClientHello may take to come: one with keys of post-quantum
+// groups is long, and lines are slow.
+const helloPatience = time.Minute
+
+// upgrades are the protocols that may change to TLS once they have begun. Inside of TLS
+// none does.
+func upgrades() []layers.Case {
+	var cases []layers.Case
+	for _, c := range []struct {
+		detector detect.Detector
+		layer    bridge.Layer
+	}{
+		{detect.SMTPServer(), starttls.SMTP()},
+		{detect.FTPServer(), starttls.FTP()},
+		{detect.POP3Server(), starttls.POP3()},
+		{detect.IMAPServer(), starttls.IMAP()},
+		{detect.NNTPServer(), starttls.NNTP()},
+		{detect.SieveServer(), starttls.ManageSieve()},
+		{detect.MySQLServer(), starttls.MySQL()},
+		{detect.Reply220(), starttls.Reply220()},
+		{detect.Postgres(), starttls.PostgreSQL()},
+		{detect.LDAP(), starttls.LDAP()},
+		{detect.XMPP(), starttls.XMPP()},
+	} {
+		cases = append(cases, layers.Case{Detector: c.detector, When: isPlain, Layers: []bridge.Layer{c.layer}})
+	}
+	return cases
+}
+
+// isPlain reports whether a server is known, and nothing was encrypted so far.
+func isPlain(b *bridge.Bridge) bool { return !noHop(b) && !b.Flow().Decrypted() }
+
+// named are the protocols that are only named, and passed on. The PROXY protocol is not
+// among them: who may speak it is for the entrance to say.
+func named() []layers.Case {
+	var cases []layers.Case
+	for _, d := range slices.Concat(detect.Clients()[2:], detect.Servers()) {
+		if d.Name != "tls" && d.Name != "sslv2" && d.Name != "socks5" && d.Name != "socks4" && d.Name != "connect" {
+			cases = append(cases, layers.Case{Detector: d})
+		}
+	}
+	return cases
 }
 
 func noHop(b *bridge.Bridge) bool { return b.Hop().IsZero() && b.Server == nil }
