@@ -53,6 +53,7 @@ var (
 	methodCodec   = codecOf(ParseMethod, sure(AppendMethod))
 	userPassCodec = codecOf(ParseUserPass, AppendUserPass)
 	statusCodec   = codecOf(ParseStatus, sure(AppendStatus))
+	gssapiCodec   = codecOf(ParseGSSAPI, AppendGSSAPI)
 	requestCodec  = codecOf(ParseRequest, AppendRequest)
 	replyCodec    = codecOf(ParseReply, AppendReply)
 	request4Codec = codecOf(detect.ParseSOCKS4Request, AppendRequest4)
@@ -75,6 +76,11 @@ var messages = []struct {
 	{"a user that is not text", userPassCodec, "01 02 00ff 01 0a", UserPass{"\x00\xff", "\n"}},
 	{"a success", statusCodec, "01 00", statusSuccess},
 	{"a failure", statusCodec, "01 ff", byte(0xff)},
+	{"a token of GSSAPI", gssapiCodec, "01 01 0003 616263", GSSAPIMessage{GSSAPIAuth, "abc"}},
+	{"an empty token", gssapiCodec, "01 01 0000", GSSAPIMessage{GSSAPIAuth, ""}},
+	{"a protection level", gssapiCodec, "01 02 0001 02", GSSAPIMessage{GSSAPIProtection, "\x02"}},
+	{"encapsulated data", gssapiCodec, "01 03 0002 00ff", GSSAPIMessage{GSSAPIData, "\x00\xff"}},
+	{"an abort", gssapiCodec, "01 ff", GSSAPIMessage{GSSAPIAbort, ""}},
 	{"CONNECT to an IPv4 address", requestCodec, "05 01 00 01 c0000201 01bb", Request{CmdConnect, 0, ip4(443, 192, 0, 2, 1)}},
 	{
 		"CONNECT to an IPv6 address", requestCodec, "05 01 00 04 20010db8000000000000000000000001 0050",
@@ -151,7 +157,7 @@ func TestTheNextMessageIsLeftAlone(t *testing.T) {
 
 func TestEveryValueOfTheFirstByte(t *testing.T) {
 	versions := map[*codec]byte{
-		&methodCodec: 5, &userPassCodec: 1, &statusCodec: 1, &requestCodec: 5, &replyCodec: 5, &reply4Codec: 0,
+		&methodCodec: 5, &userPassCodec: 1, &statusCodec: 1, &gssapiCodec: 1, &requestCodec: 5, &replyCodec: 5, &reply4Codec: 0,
 	}
 	for c, version := range versions {
 		for v := range 256 {
@@ -186,6 +192,72 @@ func TestEveryMethodStatusCommandAndCode(t *testing.T) {
 		reply4 := []byte{0, v, 0, 80, 127, 0, 0, 1}
 		if p, n, err := ParseReply4(reply4); p.Rep != Rep4(v) || n != 8 || err != nil {
 			t.Errorf("ParseReply4(%x) = %+v, %d, %v", reply4, p, n, err)
+		}
+	}
+}
+
+func TestEveryMessageTypeOfGSSAPI(t *testing.T) {
+	for mtyp := range 256 {
+		wire := []byte{1, byte(mtyp), 0, 1, 'x'}
+		m, n, err := ParseGSSAPI(wire)
+		bad := (*detect.MalformedError)(nil)
+		switch {
+		case mtyp >= 1 && mtyp <= 3:
+			if m != (GSSAPIMessage{byte(mtyp), "x"}) || n != 5 || err != nil {
+				t.Errorf("ParseGSSAPI(%x) = %v, %d, %v", wire, m, n, err)
+			}
+		case mtyp == 255:
+			if m != (GSSAPIMessage{Mtyp: GSSAPIAbort}) || n != 2 || err != nil {
+				t.Errorf("ParseGSSAPI(%x) = %v, %d, %v", wire, m, n, err)
+			}
+		case !errors.As(err, &bad) || bad.Field != "mtyp" || bad.Offset != 1:
+			t.Errorf("ParseGSSAPI(%x): %v, want malformed mtyp at byte 1", wire, err)
+		}
+	}
+}
+
+func TestEveryLengthOfAToken(t *testing.T) {
+	for _, n := range []int{0, 1, 255, 256, 257, 65534, 65535} {
+		want := GSSAPIMessage{GSSAPIAuth, strings.Repeat("x", n)}
+		wire, err := AppendGSSAPI(nil, want)
+		if err != nil || len(wire) > maxGSSAPI {
+			t.Fatalf("token of %d bytes: %d on the wire, %v", n, len(wire), err)
+		}
+		if got, length, err := ParseGSSAPI(wire); got != want || length != len(wire) || err != nil {
+			t.Errorf("token of %d bytes: %v, %d, %v", n, got, length, err)
+		}
+	}
+}
+
+func TestTheMechanismOfAToken(t *testing.T) {
+	tests := []struct{ name, token, want string }{
+		{"Kerberos", "60 0d 06092a864886f712010202 0100", "1.2.840.113554.1.2.2"},
+		{"SPNEGO", "60 0a 06062b0601050502 a000", "1.3.6.1.5.5.2"},
+		{"a long token", "60 81 82 06062b0601050502" + strings.Repeat("00", 0x82-8), "1.3.6.1.5.5.2"},
+		{"NTLM, which has no such head", "4e544c4d535350 00", ""},
+		{"nothing", "", ""},
+		{"a tag", "60", ""},
+		{"a token that is cut off", "60 0d 06092a864886f712010202", ""},
+		{"nothing within", "60 00", ""},
+		{"another type within", "60 04 04022a03", ""},
+		{"an identifier that is cut off", "60 04 06092a86", ""},
+		{"an identifier of no bytes", "60 02 0600", ""},
+		{"an identifier that is too long", "60 43 0641" + strings.Repeat("2a", 0x41), ""},
+	}
+	for _, tt := range tests {
+		if got := mechOf(string(unhex(t, tt.token))); got != tt.want {
+			t.Errorf("%s: mechOf(%s) = %q, want %q", tt.name, tt.token, got, tt.want)
+		}
+	}
+}
+
+func TestATokenIsNotPrinted(t *testing.T) {
+	for m, want := range map[GSSAPIMessage]string{
+		{GSSAPIAuth, "secret"}: "mtyp 01 of 6 bytes",
+		{Mtyp: GSSAPIAbort}:    "abort",
+	} {
+		if got := m.String(); got != want {
+			t.Errorf("String() = %s, want %s", got, want)
 		}
 	}
 }
@@ -257,6 +329,12 @@ func TestWhatDoesNotFitIsNotWritten(t *testing.T) {
 		{"a password of 256 bytes", func() ([]byte, error) { return AppendUserPass(nil, UserPass{Passwd: long}) }},
 		{"a name of 256 bytes", func() ([]byte, error) { return AppendRequest(nil, Request{Dst: Addr{Name: long}}) }},
 		{"a BND name of 256 bytes", func() ([]byte, error) { return AppendReply(nil, Reply{Bnd: Addr{Name: long}}) }},
+		{"a token of 65,536 bytes", func() ([]byte, error) {
+			return AppendGSSAPI(nil, GSSAPIMessage{GSSAPIAuth, strings.Repeat("x", 1<<16)})
+		}},
+		{"an unknown mtyp", func() ([]byte, error) { return AppendGSSAPI(nil, GSSAPIMessage{4, ""}) }},
+		{"a mtyp of 0", func() ([]byte, error) { return AppendGSSAPI(nil, GSSAPIMessage{}) }},
+		{"an abort with a token", func() ([]byte, error) { return AppendGSSAPI(nil, GSSAPIMessage{GSSAPIAbort, "x"}) }},
 		{"SOCKS4 to nowhere", func() ([]byte, error) { return AppendRequest4(nil, detect.SOCKS4Request{Cmd: 1}) }},
 		{"SOCKS4 to IPv6", func() ([]byte, error) {
 			return AppendRequest4(nil, detect.SOCKS4Request{Cmd: 1, DstIP: netip.IPv6Loopback()})
@@ -302,6 +380,8 @@ func TestAppendKeepsWhatIsThere(t *testing.T) {
 			got, err = AppendGreeting([]byte("before"), m.Methods...)
 		case UserPass:
 			got, err = AppendUserPass([]byte("before"), m)
+		case GSSAPIMessage:
+			got, err = AppendGSSAPI([]byte("before"), m)
 		case Request:
 			got, err = AppendRequest([]byte("before"), m)
 		case Reply:

@@ -16,11 +16,25 @@
 // return the message with its length, [bridge.ErrShort], or a [*detect.MalformedError]; Append functions write the
 // message. The client's first message, in both versions, is parsed by package detect.
 //
+// # What is relayed
+//
+// The methods "no authentication", "user and password", and GSSAPI: its messages are passed on one by one until both
+// peers have agreed on a protection level. With one, what follows is sealed and goes on raw; with level 00, which is
+// not in the RFC and in use all the same, a request follows that can be read.
+//
+// CONNECT; BIND with both replies, after which whoever has connected is the destination; UDP ASSOCIATE, whose
+// datagrams go past us, as the frame's Note says; RESOLVE and RESOLVE_PTR of Tor, whose answer is in the Note. The
+// version 4 has CONNECT and BIND.
+//
+// Behind a BIND either peer may be the TLS client. The next layer can bridge TLS whose client is ours; a ClientHello
+// of the one who has connected is passed on, in a frame "tls" of its own with [bridge.VerbPass].
+//
 // # What it does not do
 //
-// A relayed method other than "no authentication" and "user and password", and a relayed command other than
-// CONNECT, is passed on raw from where it begins. Terminate serves CONNECT only.
+// Other methods and commands are passed on raw from where they begin, and so is what GSSAPI has sealed. The RESOLVE
+// that Tor takes in version 4 is not known. Terminate serves CONNECT only, and asks for a password or for nothing.
 //
-// Specifications: RFC 1928 (SOCKS5), RFC 1929 (user and password), the memos "SOCKS: A protocol for TCP proxy
-// across firewalls" (SOCKS4) and "SOCKS 4A: A Simple Extension to SOCKS 4 Protocol".
+// Specifications: RFC 1928 (SOCKS5), RFC 1929 (user and password), RFC 1961 (GSSAPI), the memos "SOCKS: A protocol
+// for TCP proxy across firewalls" (SOCKS4) and "SOCKS 4A: A Simple Extension to SOCKS 4 Protocol", and "Tor's
+// extensions to the SOCKS protocol" (RESOLVE).
 package socks

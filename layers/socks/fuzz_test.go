@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -62,6 +63,19 @@ func checkMessage(t *testing.T, c codec, m any, buf []byte, n, limit int) {
 }
 
 func FuzzUserPass(f *testing.F) { fuzzCodec(f, userPassCodec, maxUserPass) }
+
+func FuzzGSSAPI(f *testing.F) { fuzzCodec(f, gssapiCodec, maxGSSAPI) }
+
+// FuzzMech holds that any token at all has a mechanism or none, and that one which is told is a dotted identifier.
+func FuzzMech(f *testing.F) {
+	f.Add("\x60\x0d\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01\x00")
+	f.Add("\x60\x80\x06\x01\x2a")
+	f.Fuzz(func(t *testing.T, token string) {
+		if mech := mechOf(token); strings.Trim(mech, "0123456789.") != "" || len(mech) > 4*maxMech {
+			t.Errorf("mechOf(%x) = %q", token, mech)
+		}
+	})
+}
 
 func FuzzRequest(f *testing.F) { fuzzCodec(f, requestCodec, maxMessage) }
 

@@ -7,12 +7,16 @@ type Handshake struct {
 	Version       byte   // 4 or 5
 	Methods       []byte // SOCKS5: those that the client offered
 	Method        byte   // SOCKS5: the one that was chosen; MethodNone also when it did not come to that
-	Authenticated bool   // SOCKS5: user and password were accepted
+	Authenticated bool   // SOCKS5: user and password, or the security context of GSSAPI, were accepted
+	Mech          string // GSSAPI: the mechanism that the client's first token names, as "1.2.840.113554.1.2.2"
+	Tokens        int    // GSSAPI: how many the peers have exchanged
+	Encapsulated  bool   // GSSAPI: what followed was encapsulated, so that there is no more to be told
 	Cmd           byte   // the command; 0 when it did not come to that
 	Dst           Addr   // the destination as it was asked for
 	Replied       bool   // relayed: there was a reply,
-	Rep           byte   // with this Rep, or in version 4 Rep4,
+	Rep           byte   // with this Rep, or in version 4 Rep4, which for BIND is that of the last reply,
 	Bnd           Addr   // and this address
+	Peer          Addr   // relayed BIND: who has connected, by the second reply
 }
 
 // parseVersion looks at the first byte of a client, which says what the rest is, and takes nothing.

@@ -68,28 +68,49 @@ func TestReplyCodeOfAnError(t *testing.T) {
 
 func TestEveryReplyCodeDecidesARelay(t *testing.T) {
 	for code := range 256 {
-		r := newRelayed(nil, version5)
+		r := newRelayed(&bridge.Bridge{}, version5)
 		r.asked(CmdConnect, Addr{Name: "a", Port: 1})
-		err := r.replied(byte(code), unspecified, Rep(code) == RepSucceeded, Rep(code))
-		if granted := code == 0; granted != (err == nil) || granted != (r.frame.Note == "") {
+		a, _, err := parseAnswer5([]byte{5, byte(code), 0, 1, 127, 0, 0, 1, 0, 80})
+		if err != nil || r.answered(a) == nil != (code == 0) || (r.frame.Note == "") != (code == 0) {
 			t.Errorf("reply %02x: %v, note %q", code, err, r.frame.Note)
 		}
-		if err != nil && (!errors.Is(err, errRefused) || r.frame.Note != Rep(code).String()) {
-			t.Errorf("reply %02x: %v, note %q", code, err, r.frame.Note)
+		if code != 0 && (!errors.Is(r.answered(a), errRefused) || r.frame.Note != Rep(code).String()) {
+			t.Errorf("reply %02x: note %q", code, r.frame.Note)
+		}
+		if r.handshake.Bnd != ip4(80, 127, 0, 0, 1) {
+			t.Errorf("reply %02x: BND %+v", code, r.handshake.Bnd)
+		}
+		a, _, err = parseAnswer4([]byte{0, byte(code), 0, 80, 127, 0, 0, 1})
+		if want := (answer{byte(code), code == 0x5a, Rep4(code).String(), ip4(80, 127, 0, 0, 1)}); a != want || err != nil {
+			t.Errorf("SOCKS4 reply %02x: %+v, %v; want %+v", code, a, err, want)
 		}
 	}
 }
 
 func TestEveryCommandDecidesARelay(t *testing.T) {
+	notes := map[byte]string{
+		CmdConnect:      "",
+		CmdBind:         "BIND at 192.0.2.2:80",
+		CmdUDPAssociate: "UDP ASSOCIATE at 192.0.2.2:80: the datagrams go past us",
+		CmdResolve:      "RESOLVE to 192.0.2.2",
+		CmdResolvePTR:   "RESOLVE_PTR to 192.0.2.2",
+	}
 	for cmd := range 256 {
-		r := newRelayed(nil, version5)
-		r.asked(byte(cmd), ip4(80, 192, 0, 2, 1))
-		if isConnect := cmd == 1; isConnect == r.frame.Dst.IsZero() {
+		cmd := byte(cmd)
+		r := newRelayed(&bridge.Bridge{}, version5)
+		r.asked(cmd, ip4(80, 192, 0, 2, 1))
+		if isConnect := cmd == CmdConnect; isConnect == r.frame.Dst.IsZero() {
 			t.Errorf("command %02x: destination %q", cmd, r.frame.Dst)
 		}
-		err := r.replied(byte(RepSucceeded), unspecified, true, RepSucceeded)
-		if desync := (*bridge.Desync)(nil); errors.As(err, &desync) == (cmd == 1) {
-			t.Errorf("command %02x, granted: %v", cmd, err)
+		want, known := notes[cmd]
+		if hasReply(cmd) != known {
+			t.Errorf("command %02x: hasReply is %v", cmd, !known)
+		}
+		if !known {
+			continue
+		}
+		if err := r.answered(answer{granted: true, bnd: ip4(80, 192, 0, 2, 2)}); err != nil || r.frame.Note != want {
+			t.Errorf("command %02x, granted: %v, note %q, want %q", cmd, err, r.frame.Note, want)
 		}
 	}
 }

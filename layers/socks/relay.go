@@ -12,12 +12,15 @@ import (
 
 // Relay returns the layer that relays SOCKS5, SOCKS4 and SOCKS4A between a client and a server that both speak it.
 //
-// The next layer gets the tunnel when a CONNECT was granted. A refusal is passed on, and then whatever the peers
-// still say; the frame's Note says why. What is not looked into goes on raw, with an opaque frame: methods other than
-// no authentication and user and password, commands other than CONNECT, and whatever breaks the protocol.
+// The next layer gets the tunnel when a CONNECT was granted, or when somebody has connected to what a BIND was granted.
+// A refusal is passed on, and then whatever the peers still say; the frame's Note says why. After UDP ASSOCIATE and
+// Tor's RESOLVE and RESOLVE_PTR there is nothing for the next layer: what the peers may still say goes to the chain's
+// last handler. What is not looked into goes on raw, with an opaque frame: private methods, what GSSAPI encapsulates,
+// unknown commands, and whatever breaks the protocol.
 //
-// The frame names the destination and the user, never the password. The handshake can be done again by Redial: the
-// server must then choose the same method, give the same status and the same reply code.
+// The frame names the destination and the user, never the password. The handshake of a CONNECT can be done again by
+// Redial, unless it was authenticated by GSSAPI: the server must then choose the same method, give the same status and
+// the same reply code.
 func Relay() bridge.Layer {
 	return bridge.Layer{Name: "socks", Handle: relay}
 }
@@ -40,7 +43,7 @@ func relay(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
 	case err != nil:
 		return err
 	}
-	return next(ctx, b)
+	return r.granted(ctx, next)
 }
 
 // errRefused is a handshake that ended in order, in a refusal that the client was given.
@@ -71,17 +74,24 @@ func (r *relayed) socks5(ctx context.Context) error {
 		if err := r.authenticate(ctx); err != nil {
 			return err
 		}
+	case MethodGSSAPI:
+		if err := r.gssapi(ctx); err != nil {
+			return err
+		}
 	case MethodNone:
 		return r.refused("no acceptable methods")
 	default:
 		// RFC 1928 §3: "If the negotiated method includes encapsulation for purposes of integrity checking and/or
-		// confidentiality, the request MUST be encapsulated". So must what GSSAPI protects (RFC 1961 §5).
+		// confidentiality, the request MUST be encapsulated".
 		return r.uninspected("method %02x", r.handshake.Method)
 	}
 	if err := r.request(ctx); err != nil {
 		return r.afterRefusal(err)
 	}
-	return r.reply(ctx)
+	if !hasReply(r.handshake.Cmd) {
+		return r.uninspected("command %02x", r.handshake.Cmd)
+	}
+	return r.reply(ctx, parseAnswer5)
 }
 
 // negotiate relays the client's methods and the server's choice.
@@ -151,38 +161,7 @@ func (r *relayed) request(ctx context.Context) error {
 	return nil
 }
 
-// asked records a request. A destination is what CONNECT asks for: that of BIND is a peer to come, that of UDP
-// ASSOCIATE the client's own, that of RESOLVE a question.
-func (r *relayed) asked(cmd byte, dst Addr) {
-	r.handshake.Cmd, r.handshake.Dst = cmd, dst
-	if cmd == CmdConnect {
-		r.frame.Dst = dst.Addr()
-	}
-}
-
-// reply relays the reply to a request.
-func (r *relayed) reply(ctx context.Context) error {
-	if !hasReply(r.handshake.Cmd) {
-		return r.uninspected("command %02x", r.handshake.Cmd)
-	}
-	reply, err := bridge.Turn(ctx, r.b, bridge.Server, ParseReply,
-		bridge.Max(maxMessage), bridge.AwaitsDial(), bridge.Class(func(p Reply) any { return p.Rep }))
-	if err != nil {
-		return err
-	}
-	return r.replied(byte(reply.Rep), reply.Bnd, reply.Rep == RepSucceeded, reply.Rep)
-}
-
-// hasReply says whether a command is one whose first reply is known to be a Reply.
-func hasReply(cmd byte) bool {
-	switch cmd {
-	case CmdConnect, CmdBind, CmdUDPAssociate, CmdResolve, CmdResolvePTR:
-		return true
-	}
-	return false
-}
-
-// socks4 relays the memos' one request and its reply.
+// socks4 relays the memos' one request and what answers it.
 func (r *relayed) socks4(ctx context.Context) error {
 	q, err := bridge.Turn(ctx, r.b, bridge.Client, detect.ParseSOCKS4Request, bridge.Max(maxRequest4))
 	if err != nil {
@@ -190,36 +169,7 @@ func (r *relayed) socks4(ctx context.Context) error {
 	}
 	r.frame.User = printable(q.UserID)
 	r.asked(q.Cmd, dst4(q))
-	reply, err := bridge.Turn(ctx, r.b, bridge.Server, ParseReply4,
-		bridge.Max(reply4Len), bridge.AwaitsDial(), bridge.Class(func(p Reply4) any { return p.Rep }))
-	if err != nil {
-		return err
-	}
-	bnd := Addr{IP: reply.DstIP, Port: reply.DstPort}
-	return r.replied(byte(reply.Rep), bnd, reply.Rep == Rep4Granted, reply.Rep)
-}
-
-// replied records a reply, and says whether the tunnel of a CONNECT begins after it.
-func (r *relayed) replied(code byte, bnd Addr, granted bool, words fmt.Stringer) error {
-	r.handshake.Replied, r.handshake.Rep, r.handshake.Bnd = true, code, bnd
-	switch {
-	case !granted:
-		return r.refused(words.String())
-	case r.handshake.Cmd != CmdConnect:
-		return r.uninspected("%s", commandNote(r.handshake.Cmd, bnd.Addr()))
-	}
-	return nil
-}
-
-// commandNote says what a granted command other than CONNECT leads to.
-func commandNote(cmd byte, bnd bridge.Addr) string {
-	switch cmd {
-	case CmdBind:
-		return "BIND at " + bnd.String()
-	case CmdUDPAssociate:
-		return "UDP ASSOCIATE at " + bnd.String() + ", past us"
-	}
-	return "RESOLVE to " + bnd.Host
+	return r.reply(ctx, parseAnswer4)
 }
 
 // refused ends the handshake in a refusal that was passed on.
