@@ -45,7 +45,7 @@ func first(d detect.Detector, b []byte) detect.Input {
 // verdicts is what the tests of each protocol know.
 func verdicts(t testing.TB) []verdictTest {
 	return slices.Concat(tlsVerdicts(t), socksVerdicts(t), httpVerdicts(t), proxyVerdicts(t), sshVerdicts(t),
-		databaseVerdicts(t), greetingVerdicts(t), textVerdicts(t))
+		databaseVerdicts(t), greetingVerdicts(t), textVerdicts(t), binaryVerdicts(t))
 }
 
 func TestVerdicts(t *testing.T) {

@@ -8,8 +8,9 @@ package detect
 func Clients() []Detector {
 	return []Detector{
 		ProxyV1(), ProxyV2(), TLS(), SSLv2(), SOCKS5(), SOCKS4(), HTTP2(), JDWP(), Connect(), HTTP1(), RTSP(), SIP(), ICAP(), SSH(),
-		Postgres(), TDS(), LDAP(), SMB(), Redis(), Memcached(), Cassandra(), Kafka(), NATS(), MongoDB(), ADB(),
-		XMPP(), Git(), Rsync(), SMTP(), IRC(),
+		Postgres(), RDP(), TDS(), MQTT(), AMQP(), LDAP(), SMB(), Redis(), Memcached(), Cassandra(), Kafka(), NATS(), MongoDB(), ADB(),
+		XMPP(), Git(), Rsync(), SMTP(), IRC(), BitTorrent(), OpenVPN(),
+		DNS(),
 	}
 }
 
@@ -23,7 +24,7 @@ func Servers() []Detector {
 
 // Datagrams returns the detectors of this package that look at a client's first datagram.
 func Datagrams() []Detector {
-	return nil
+	return []Detector{QUIC(), DTLS(), WireGuard(), STUN(), DNSDatagram()}
 }
 
 // Identify asks the detectors, which stand in order of priority, and returns the first Match as soon as no detector

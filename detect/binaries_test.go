@@ -1,0 +1,181 @@
+package detect_test
+
+import (
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/bridgeio/bridgeio/detect"
+	"github.com/bridgeio/bridgeio/detect/detecttest"
+)
+
+// binaryVerdicts are those of remote desktops, messages, names and tunnels.
+func binaryVerdicts(t testing.TB) []verdictTest {
+	more, no := detect.More, detect.No()
+	yes := func(info detect.Info) detect.Verdict { return detect.Yes(info) }
+	var all []verdictTest
+	add := func(d detect.Detector, tests ...lineTest) {
+		for _, tt := range tests {
+			all = append(all, verdictTest{tt.name, d, unhex(t, tt.in), tt.want})
+		}
+	}
+	add(detect.RDP(),
+		lineTest{"nothing", ``, more(11)},
+		lineTest{"a cookie and a request", `03 00 002a 25 e0 0000 0000 00 "Cookie: mstshash=alice" 0d0a 01 00 0800 03000000`, yes(detect.Info{Protocol: "rdp", User: "alice"})},
+		lineTest{"a request", `03 00 0013 0e e0 0000 0000 00 01 00 0800 0b000000`, yes(detect.Info{Protocol: "rdp"})},
+		lineTest{"a routing token", `03 00 0029 24 e0 0000 0000 00 "Cookie: msts=1.2.3.4.5.6.7.8" 0d0a`, yes(detect.Info{Protocol: "rdp"})},
+		lineTest{"half of it", `03 00 0013 0e e0 0000 0000 00 01`, more(19)},
+		lineTest{"S7", `03 00 0016 11 e0 0000 0001 00 c0010a c1020100 c2020102`, no},
+		lineTest{"a length that does not fit", `03 00 0013 0f`, no},
+		lineTest{"data", `03 00 0013 0e f0`, no},
+		lineTest{"RTMP", `03 12`, no},
+	)
+	add(detect.MQTT(),
+		lineTest{"nothing", ``, more(10)},
+		lineTest{"3.1.1", `10 11 0004 "MQTT" 04 02 003c 0005 "hello"`, yes(detect.Info{Protocol: "mqtt", Version: "3.1.1", User: "hello"})},
+		lineTest{"3.1", `10 13 0006 "MQIsdp" 03 02 003c 0005 "hello"`, yes(detect.Info{Protocol: "mqtt", Version: "3.1", User: "hello"})},
+		lineTest{"5, with a user", `10 21 0004 "MQTT" 05 c2 003c 00 0005 "hello" 0005 "alice" 0006 "secret"`, yes(detect.Info{Protocol: "mqtt", Version: "5", User: "alice"})},
+		lineTest{"half of it", `10 11 0004 "MQTT" 04 02 003c`, yes(detect.Info{Protocol: "mqtt", Version: "3.1.1"})},
+		lineTest{"another name", `10 11 0004 "MQTX"`, no},
+		lineTest{"version 6", `10 11 0004 "MQTT" 06`, no},
+		lineTest{"a reserved flag", `10 11 0004 "MQTT" 04 03`, no},
+		lineTest{"another packet", `20`, no},
+		lineTest{"too short", `10 02`, no},
+	)
+	add(detect.AMQP(),
+		lineTest{"nothing", ``, more(8)},
+		lineTest{"0-9-1", `"AMQP" 00 00 09 01`, yes(detect.Info{Protocol: "amqp", Version: "0-9-1"})},
+		lineTest{"1.0", `"AMQP" 00 01 00 00`, yes(detect.Info{Protocol: "amqp", Version: "1.0"})},
+		lineTest{"1.0 with TLS", `"AMQP" 02 01 00 00`, yes(detect.Info{Protocol: "amqp", Version: "1.0", Verb: "TLS"})},
+		lineTest{"1.0 with SASL", `"AMQP" 03 01 00 00`, yes(detect.Info{Protocol: "amqp", Version: "1.0", Verb: "SASL"})},
+		lineTest{"half of it", `"AMQP" 00`, more(8)},
+		lineTest{"another", `"AMQX"`, no},
+		lineTest{"another protocol", `"AMQP" 09`, no},
+	)
+	query := `0001 0100 0001 0000 0000 0000 07 "example" 04 "test" 00 0001 0001`
+	add(detect.DNS(),
+		lineTest{"nothing", ``, more(19)},
+		lineTest{"a query", `001e` + query, yes(detect.Info{Protocol: "dns", Verb: "A", Host: "example.test"})},
+		lineTest{"half of it", `001e 0001 0100 0001 0000 0000 0000 07 "ex"`, more(27)},
+		lineTest{"the root", `0011 0001 0000 0001 0000 0000 0000 00 0002 0001`, yes(detect.Info{Protocol: "dns", Verb: "NS"})},
+		lineTest{"an answer", `001e 0001 8100`, no},
+		lineTest{"two questions", `001e 0001 0100 0002`, no},
+		lineTest{"a label that is too long", `00ff 0001 0100 0001 0000 0000 0000 40`, no},
+		lineTest{"a name beyond the message", `0013 0001 0100 0001 0000 0000 0000 07 "example" 04`, no},
+		lineTest{"another class", `001e 0001 0100 0001 0000 0000 0000 07 "example" 04 "test" 00 0001 0009`, no},
+	)
+	add(detect.BitTorrent(),
+		lineTest{"a handshake", `13 "BitTorrent protocol" 0000000000000000`, yes(detect.Info{Protocol: "bittorrent"})},
+		lineTest{"half of it", `13 "BitTor"`, more(20)},
+	)
+	add(detect.OpenVPN(),
+		lineTest{"nothing", ``, more(16)},
+		lineTest{"plain", `000e 38 0102030405060708 00 00000000`, yes(detect.Info{Protocol: "openvpn", Version: "2"})},
+		lineTest{"with tls-auth", `002a 38 0102030405060708 "HMAC-SHA1-is-20-long" 00000001 00000000 00 00000000`, yes(detect.Info{Protocol: "openvpn", Version: "2"})},
+		lineTest{"half of tls-auth", `002a 38 0102030405060708 "HMAC"`, more(16)},
+		lineTest{"a packet that is none", `000e 38 0102030405060708 00 00000001`, no},
+		lineTest{"another opcode", `000e 20`, no},
+		lineTest{"a strange length", `0030 38 0102030405060708 00 00000000 0000`, no},
+	)
+	add(detect.DNSDatagram(),
+		lineTest{"nothing", ``, no},
+		lineTest{"a query", query, yes(detect.Info{Protocol: "dns", Verb: "A", Host: "example.test"})},
+		lineTest{"half of it", `0001 0100 0001`, no},
+	)
+	add(detect.WireGuard(),
+		lineTest{"an initiation", `01000000` + zeros(144), yes(detect.Info{Protocol: "wireguard", Verb: "initiation"})},
+		lineTest{"too short", `01000000` + zeros(143), no},
+		lineTest{"a response", `02000000` + zeros(144), no},
+	)
+	add(detect.STUN(),
+		lineTest{"Binding", `0001 0000 2112a442 000000000000000000000001`, yes(detect.Info{Protocol: "stun", Verb: "Binding"})},
+		lineTest{"Allocate", `0003 0008 2112a442 000000000000000000000001 0019 0004 11000000`, yes(detect.Info{Protocol: "stun", Verb: "Allocate"})},
+		lineTest{"a response", `0101 0000 2112a442 000000000000000000000001`, no},
+		lineTest{"another length", `0001 0004 2112a442 000000000000000000000001`, no},
+		lineTest{"no cookie", `0001 0000 2112a443 000000000000000000000001`, no},
+	)
+	add(detect.DTLS(),
+		lineTest{"1.2, nothing but its beginning", `16 fefd 0000 000000000000 000e 01 000030 0000 000000 000002 fefd`, yes(detect.Info{Protocol: "dtls", Version: "1.2"})},
+		lineTest{"1.0", `16 feff 0000 000000000000 000e 01 000030 0000 000000 000002 feff`, yes(detect.Info{Protocol: "dtls", Version: "1.0"})},
+		lineTest{"TLS", `16 0301 0000 000000000000 000e 01 000030 0000 000000 000002 feff`, no},
+		lineTest{"a later epoch", `16 fefd 0001 000000000000 000e 01 000030 0000 000000 000002 fefd`, no},
+		lineTest{"a length beyond the datagram", `16 fefd 0000 000000000000 000f 01 000030 0000 000000 000002 fefd`, no},
+	)
+	add(detect.QUIC(),
+		lineTest{"too short", `c0 00000001 08 0102030405060708 00 00`, no},
+		lineTest{"version negotiation", `c0 00000000 08 0102030405060708 00` + zeros(1200), no},
+		lineTest{"a version to be negotiated away", `c0 1a2a3a4a 08 0102030405060708 00` + zeros(1200), yes(detect.Info{Protocol: "quic"})},
+		lineTest{"version 1, undecipherable", `c0 00000001 08 0102030405060708 00 00 44b0` + zeros(1200), yes(detect.Info{Protocol: "quic", Version: "1"})},
+		lineTest{"version 2", `d0 6b3343cf 08 0102030405060708 00 00` + zeros(1200), yes(detect.Info{Protocol: "quic", Version: "2"})},
+		lineTest{"a short header", `40` + zeros(1200), no},
+		lineTest{"0-RTT", `d0 00000001 08 0102030405060708 00` + zeros(1200), no},
+	)
+	return all
+}
+
+// zeros is hexadecimal for n bytes.
+func zeros(n int) string {
+	b := make([]byte, 2*n)
+	for i := range b {
+		b[i] = '0'
+	}
+	return string(b)
+}
+
+func FuzzRDP(f *testing.F)         { detecttest.Fuzz(f, detect.RDP(), openings(f)...) }
+func FuzzMQTT(f *testing.F)        { detecttest.Fuzz(f, detect.MQTT(), openings(f)...) }
+func FuzzAMQP(f *testing.F)        { detecttest.Fuzz(f, detect.AMQP(), openings(f)...) }
+func FuzzDNS(f *testing.F)         { detecttest.Fuzz(f, detect.DNS(), openings(f)...) }
+func FuzzBitTorrent(f *testing.F)  { detecttest.Fuzz(f, detect.BitTorrent(), openings(f)...) }
+func FuzzOpenVPN(f *testing.F)     { detecttest.Fuzz(f, detect.OpenVPN(), openings(f)...) }
+func FuzzDNSDatagram(f *testing.F) { detecttest.Fuzz(f, detect.DNSDatagram(), openings(f)...) }
+func FuzzWireGuard(f *testing.F)   { detecttest.Fuzz(f, detect.WireGuard(), openings(f)...) }
+func FuzzSTUN(f *testing.F)        { detecttest.Fuzz(f, detect.STUN(), openings(f)...) }
+func FuzzDTLS(f *testing.F)        { detecttest.Fuzz(f, detect.DTLS(), openings(f)...) }
+
+// FuzzDNSQuery compares with dnsmessage: what is detected is a query there, too, for the same name.
+func FuzzDNSQuery(f *testing.F) {
+	for _, b := range openings(f) {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v := detect.DNSDatagram().Detect(detect.Input{Client: b})
+		if v.Kind != detect.Match {
+			return
+		}
+		var p dnsmessage.Parser
+		h, err := p.Start(b)
+		if err != nil || h.Response || h.OpCode != 0 {
+			t.Fatalf("%q is %+v to dnsmessage, %v", b, h, err)
+		}
+		q, err := p.Question()
+		if err != nil {
+			t.Fatalf("%q has no question for dnsmessage: %v", b, err)
+		}
+		if host := v.Info.Host; host != "" && host+"." != q.Name.String() {
+			t.Errorf("the name in %q is %q, for dnsmessage %q", b, host, q.Name)
+		}
+	})
+}
+
+func FuzzParseRDPRequest(f *testing.F) {
+	fuzzParser(f, detect.ParseRDPRequest, func(*testing.T, []byte, detect.RDPRequest, int, error) {})
+}
+
+func FuzzParseRDPConfirm(f *testing.F) {
+	f.Add(unhex(f, `03 00 0013 0e d0 0000 1234 00 02 1f 0800 01000000`))
+	f.Add(unhex(f, `03 00 0013 0e d0 0000 1234 00 03 00 0800 05000000`))
+	fuzzParser(f, detect.ParseRDPConfirm, func(*testing.T, []byte, detect.RDPConfirm, int, error) {})
+}
+
+func TestParseRDPConfirm(t *testing.T) {
+	for in, want := range map[string]detect.RDPConfirm{
+		`03 00 0013 0e d0 0000 1234 00 02 1f 0800 01000000`: {Selected: detect.RDPSSL},
+		`03 00 0013 0e d0 0000 1234 00 03 00 0800 05000000`: {Failure: 5},
+		`03 00 000b 06 d0 0000 1234 00`:                     {},
+	} {
+		if got, n, err := detect.ParseRDPConfirm(unhex(t, in)); err != nil || got != want || n != len(unhex(t, in)) {
+			t.Errorf("%s: %+v, %d, %v, want %+v", in, got, n, err, want)
+		}
+	}
+}
