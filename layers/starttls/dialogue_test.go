@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	. "github.com/bridgeio/bridgeio/bridge/bridgetest"
@@ -88,8 +89,8 @@ type outcome struct {
 func say(t *testing.T, layer bridge.Layer, script ...write) (o outcome) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		client, ours := Pipe(1 << 16)
-		server, dialled := Pipe(1 << 16)
+		client, ours := Pipe(1 << 17)
+		server, dialled := Pipe(1 << 17)
 		var flow *bridge.Flow
 		proxy := &bridge.Proxy{
 			Handler:  bridge.Chain(layer, inner()),
@@ -101,6 +102,7 @@ func say(t *testing.T, layer bridge.Layer, script ...write) (o outcome) {
 		go func() { done <- proxy.ServeConn(t.Context(), ours) }()
 		for _, step := range script {
 			synctest.Wait()
+			time.Sleep(step.after)
 			if step.from == bridge.Client {
 				io.WriteString(client, step.words)
 			} else {
@@ -122,12 +124,16 @@ func say(t *testing.T, layer bridge.Layer, script ...write) (o outcome) {
 	return o
 }
 
-// write is one write of a peer.
+// write is one write of a peer, some time after the one before it.
 type write struct {
 	from  bridge.Side
 	words string
+	after time.Duration
 }
 
-func c(words string) write { return write{bridge.Client, words} }
+func c(words string) write { return write{from: bridge.Client, words: words} }
 
-func s(words string) write { return write{bridge.Server, words} }
+func s(words string) write { return write{from: bridge.Server, words: words} }
+
+// later is a pause, on the bubble's clock.
+func later(pause time.Duration) write { return write{after: pause} }

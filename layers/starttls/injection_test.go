@@ -152,6 +152,36 @@ func injections() []injection {
 			[]write{c(x224(0xe0, "") + "\x03")},
 			"", "", bridge.ByClient,
 		},
+		{
+			"TDS: more behind the PRELOGIN",
+			starttls.TDS(),
+			[]write{c(prelogin(clientPrelogin, encryptOn) + "\x12")},
+			"", "", bridge.ByClient,
+		},
+		{
+			"TDS: a packet behind the answer",
+			starttls.TDS(),
+			[]write{c(prelogin(clientPrelogin, encryptOn)), s(prelogin(serverPrelogin, encryptOn) + "\x04")},
+			"", prelogin(clientPrelogin, encryptOn), bridge.ByServer,
+		},
+		{
+			"IRC: a command behind the verb",
+			starttls.IRC(),
+			[]write{c("NICK a\r\nSTARTTLS\r\nNICK b\r\n")},
+			"", "NICK a\r\n", bridge.ByClient,
+		},
+		{
+			"IRC: a command before the answer",
+			starttls.IRC(),
+			[]write{c("STARTTLS\r\n"), c("N"), s("670\r\n")},
+			"", "STARTTLS\r\n", bridge.ByClient,
+		},
+		{
+			"IRC: a message behind the answer",
+			starttls.IRC(),
+			[]write{c("STARTTLS\r\n"), s("670\r\nPRIVMSG a :b\r\n")},
+			"", "STARTTLS\r\n", bridge.ByServer,
+		},
 	}
 }
 

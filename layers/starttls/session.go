@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
@@ -74,6 +75,29 @@ func turn[M any](ctx context.Context, s *session, from bridge.Side, p bridge.Par
 	}
 	m, err = bridge.Turn(ctx, s.b, from, p, options...)
 	return m, gone(err)
+}
+
+// wait waits until either peer says more, where nobody has a turn. What is held back of a message that has begun is held
+// for the given time.
+func (s *session) wait(ctx context.Context, held time.Duration) error {
+	limit := s.b.Limits().Idle
+	holds := len(s.b.Client.Buffered())+len(s.b.Server.Buffered()) > 0
+	if holds {
+		limit = held
+	}
+	if s.b.Client.End() != bridge.Open || s.b.Server.End() != bridge.Open {
+		return errPlain
+	}
+	wctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := s.b.Wait(wctx)
+	switch {
+	case err == nil || ctx.Err() != nil || wctx.Err() == nil:
+		return err
+	case holds:
+		return errPlain
+	}
+	return ending(&bridge.Desync{Why: bridge.TimedOut})
 }
 
 // ending is the error of a wait: silence for as long as that ends the flow, as it does in a relay.
