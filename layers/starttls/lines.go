@@ -27,6 +27,9 @@ type dialect struct {
 
 	// lineEnd finds the end of a server's line; nil means endOfLine.
 	lineEnd func(buf []byte) (n int, err error)
+
+	// after returns the dialect to go on with after a command; nil means this one.
+	after func(command) dialect
 }
 
 // kind is what a command means to us.
@@ -41,12 +44,11 @@ const (
 
 // command is a client's line.
 type command struct {
-	kind    kind
-	name    string   // the verb, in upper case
-	tag     string   // of IMAP
-	client  string   // what the client calls itself
-	proto   string   // the protocol, where the command says which of the dialect's it is
-	dialect *dialect // to go on with, where the command says which it is
+	kind   kind
+	name   string // the verb, in upper case
+	tag    string // of IMAP
+	client string // what the client calls itself
+	proto  string // the protocol, where the command says which of the dialect's it is
 }
 
 // reply is a line of a server's reply.
@@ -75,7 +77,9 @@ func (d dialect) talk(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		d = d.after(c, s)
+		if s.note(c); d.after != nil {
+			d = d.after(c)
+		}
 		switch c.kind {
 		case other:
 			return errPlain
@@ -112,19 +116,14 @@ func (d dialect) nextCommand(ctx context.Context, s *session) (command, error) {
 	}
 }
 
-// after notes what a command says of the client, and returns the dialect to go on in.
-func (d dialect) after(c command, s *session) dialect {
+// note keeps what a command says of the client.
+func (s *session) note(c command) {
 	if c.client != "" {
 		s.plain.Client = clean(c.client)
-	}
-	if c.dialect != nil {
-		d = *c.dialect
-		s.frame.Proto = d.proto
 	}
 	if c.proto != "" {
 		s.frame.Proto = c.proto
 	}
-	return d
 }
 
 // relayReply relays all lines of a reply.

@@ -7,10 +7,11 @@ import "github.com/bridgeio/bridgeio/bridge"
 func Reply220() bridge.Layer { return layer("220", reply220().talk) }
 
 // reply220 begins with the replies of FTP, of which those of SMTP are a special case.
-func reply220() dialect { return dialect{proto: "220", command: neutralCommand, reply: ftpReply} }
+func reply220() dialect {
+	return dialect{proto: "220", command: neutralCommand, reply: ftpReply, after: decided}
+}
 
-func neutralCommand(line string) command {
-	c := command{}
+func neutralCommand(line string) (c command) {
 	switch c.name, _ = words(line); c.name {
 	case "NOOP":
 		c.kind = deducible
@@ -18,15 +19,24 @@ func neutralCommand(line string) command {
 		c.kind = harmless
 	case "FEAT", "SYST", "OPTS", "CLNT", "HOST", "AUTH", "USER", "PASS", "ACCT", "REIN":
 		// SMTP has an AUTH, too, and none without EHLO before it (RFC 4954 §4).
-		return ftpCommand(line).in(ftp())
-	case "EHLO", "HELO", "LHLO", "STARTTLS", "RSET", "MAIL", "VRFY", "EXPN", "XCLIENT", "XFORWARD":
-		return smtpCommand(line).in(smtp())
+		c = ftpCommand(line)
+		c.proto = "ftp"
+	case "EHLO", "HELO", "LHLO":
+		c = smtpCommand(line)
+	case "STARTTLS", "RSET", "MAIL", "VRFY", "EXPN", "XCLIENT", "XFORWARD":
+		c = smtpCommand(line)
+		c.proto = "smtp"
 	}
 	return c
 }
 
-// in is a command that says which dialect it is of.
-func (c command) in(d dialect) command {
-	c.dialect = &d
-	return c
+// decided is the dialect to go on with.
+func decided(c command) dialect {
+	switch c.proto {
+	case "ftp":
+		return ftp()
+	case "smtp", "lmtp":
+		return smtp()
+	}
+	return reply220()
 }
