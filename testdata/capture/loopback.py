@@ -1,6 +1,6 @@
 """Records what real programs say first, on loopback.
 
-A program runs with a home of its own in a temporary folder, as the user alice of the machine client.example.test,
+A program runs with a home of its own in a temporary folder, as the user alice of the machine host.example.test,
 so that no sample tells of the machine that it was taken on.
 """
 
@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -31,22 +30,17 @@ def environment(home):
 
 @contextlib.contextmanager
 def running(command, home, port):
-    """Runs a shell command in a host name of its own, and ends all of it afterwards."""
+    """Runs a shell command with a host name and processes of its own, and ends all of them afterwards."""
     command = command.replace("{port}", str(port)).replace("{home}", home)
-    script = "hostname client.example.test\n" + command
+    script = "hostname host.example.test\n" + command
     process = subprocess.Popen(
-        ["unshare", "--uts", "sh", "-c", script], cwd=home, env=environment(home), start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=open(home + "/out", "wb"), stderr=subprocess.STDOUT)
+        ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script],
+        cwd=home, env=environment(home), stdin=subprocess.DEVNULL, stdout=open(home + "/out", "wb"), stderr=subprocess.STDOUT)
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(2)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.kill()  # and the kernel all of its namespace
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -135,8 +129,10 @@ def version(package):
     if package.startswith("npm:"):
         description = pathlib.Path(os.environ.get("NODE_PATH", "")) / package[4:] / "package.json"
         return json.loads(description.read_text())["version"] if description.exists() else "-"
-    out = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True)
-    return out.stdout or "-"
+    if "/" in package:  # a module of Go, at the version of go.mod
+        return "go.mod"
+    out = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Version}", package], capture_output=True, text=True).stdout
+    return out.split()[1] if out.startswith("ii") else "-"
 
 
 def capture(kind, samples, wanted, hear):
@@ -145,8 +141,9 @@ def capture(kind, samples, wanted, hear):
         name = f"{s.protocol}/{s.name}"
         if wanted and not any(name.startswith(w) for w in wanted):
             continue
-        got = hear(s)
-        print(f"{kind}/{name}: {len(got)} bytes; {s.package} {version(s.package)}; {got[:50]!r}", flush=True)
+        installed = version(s.package)
+        got = hear(s) if installed != "-" else b""
+        print(f"{kind}/{name}: {len(got)} bytes; {s.package} {installed}; {got[:50]!r}", flush=True)
         if got:
             path = SAMPLES / kind / s.protocol / f"{s.name}.bin"
             path.parent.mkdir(parents=True, exist_ok=True)
