@@ -85,7 +85,8 @@ func (s *Server) detection(tls bridge.Layer) bridge.Layer {
 		{Detector: detect.Connect(), Layers: httpRelay},
 		{Detector: detect.HTTP1(), When: noHop, Layers: httpProxy},
 	}
-	return layers.Switch{Cases: slices.Concat(cases, upgrades(), named())}.Layer()
+	unknown := layers.Case{Detector: serverFirst(), When: isPlain, Layers: []bridge.Layer{starttls.Generic()}}
+	return layers.Switch{Cases: slices.Concat(cases, upgrades(), named(), []layers.Case{unknown})}.Layer()
 }
 
 // helloPatience is how long a ClientHello may take to come: one with keys of post-quantum
@@ -111,10 +112,24 @@ func upgrades() []layers.Case {
 		{detect.Postgres(), starttls.PostgreSQL()},
 		{detect.LDAP(), starttls.LDAP()},
 		{detect.XMPP(), starttls.XMPP()},
+		{detect.IRC(), starttls.IRC()},
+		{detect.IRCServer(), starttls.IRC()},
+		{detect.RDP(), starttls.RDP()},
+		{detect.TDS(), starttls.TDS()},
 	} {
 		cases = append(cases, layers.Case{Detector: c.detector, When: isPlain, Layers: []bridge.Layer{c.layer}})
 	}
 	return cases
+}
+
+// serverFirst is any server that speaks first.
+func serverFirst() detect.Detector {
+	return detect.Detector{Name: "server first", Limit: 1, ServerFirst: true, Func: func(in detect.Input) detect.Verdict {
+		if len(in.Server) == 0 {
+			return detect.More(1)
+		}
+		return detect.Yes(detect.Info{Protocol: "raw"})
+	}}
 }
 
 // isPlain reports whether a server is known, and nothing was encrypted so far.
