@@ -19,6 +19,7 @@ import (
 	"github.com/bridgeio/bridgeio/internal/peers"
 	"github.com/bridgeio/bridgeio/layers/starttls"
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
+	"github.com/bridgeio/bridgeio/mitm/capture"
 )
 
 // authority signs for a name.
@@ -53,11 +54,12 @@ func (a authority) Mint(context.Context, *tlsbridge.Snapshot, *detect.ClientHell
 
 // bridged is a conversation up to TLS.
 type bridged struct {
-	name   string
-	layer  bridge.Layer
-	script []write
-	path   string
-	wrap   func(net.Conn) packets // how TLS goes over the conn
+	name     string
+	layer    bridge.Layer
+	script   []write
+	path     string
+	wrap     func(net.Conn) packets // how TLS goes over the conn
+	observer *bridge.Observer       // another one
 }
 
 // packets is a conn that is told when the handshake is over.
@@ -119,10 +121,10 @@ func (u bridged) run(t *testing.T, server, ours authority, version uint16) {
 		Handler: bridge.Chain(u.layer, tlsbridge.Relay(tlsbridge.Config{Minter: ours})),
 		Hop:     bridge.FixedHop(bridge.Addr{Host: "192.0.2.1", Port: 25}),
 		Dial:    func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) { return dialled, nil },
-		Observer: &bridge.Observer{
+		Observer: bridge.Observers(u.observer, &bridge.Observer{
 			Open: func(f *bridge.Flow) { shown.flow = f },
 			Tap:  func(*bridge.Flow) func(bridge.Side, []byte) { return shown.show },
-		},
+		}),
 	}
 	done := make(chan bridge.Outcome, 1)
 	go func() { done <- proxy.ServeConn(t.Context(), clientSide) }()
@@ -281,4 +283,25 @@ func (c *packetConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p[:min(len(p), c.left)])
 	c.left -= n
 	return n, err
+}
+
+// TestACaptureHoldsOneStream captures what was said before TLS, and in it, as one connection.
+func TestACaptureHoldsOneStream(t *testing.T) {
+	w, err := capture.NewWriter(io.Discard, capture.Config{All: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := upgrades()[0]
+	u.observer = w.Observer()
+	u.run(t, newAuthority(t), newAuthority(t), tls.VersionTLS13)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	size := len(words[bridge.Client]) + len(words[bridge.Server])
+	for _, said := range u.script {
+		size += len(said.words)
+	}
+	if got := w.Stats(); got.Flows != 1 || got.Payload != int64(size) {
+		t.Errorf("captured %+v, want 1 flow and %d bytes", got, size)
+	}
 }
