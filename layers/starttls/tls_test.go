@@ -26,6 +26,7 @@ import (
 type authority struct {
 	leaf  *tls.Certificate
 	roots *x509.CertPool
+	pem   string // of the root
 }
 
 func newAuthority(t *testing.T) authority {
@@ -44,7 +45,7 @@ func newAuthority(t *testing.T) authority {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(root.PEM))
-	return authority{&leaf, roots}
+	return authority{&leaf, roots, root.PEM}
 }
 
 // Mint makes the authority a tlsbridge.Minter.
