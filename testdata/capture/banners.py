@@ -160,11 +160,7 @@ BANNERS = [
 
     Banner("nntp", "inn2", "inn2", inetd("/usr/lib/news/bin/nnrpd -c {home}/readers.conf").replace(
         "exec", "printf 'auth a { hosts: \"*\" default: \"<u>\" }\\naccess a { users: \"*\" newsgroups: \"*\" }\\n' >readers.conf; exec")),
-    Banner("nntp", "leafnode", "leafnode", inetd("leafnode")),
     Banner("nntp", "sn", "sn", inetd("snntpd")),
-    Banner("nntp", "twisted", "python3-twisted",
-           "exec python3 -c 'from twisted.news import nntp; from twisted.internet import reactor as r, protocol as p;"
-           "f=p.ServerFactory(); f.protocol=nntp.NNTPServer; r.listenTCP({port},f); r.run()'"),
 
     Banner("sieve", "dovecot", "dovecot-managesieved", dovecot("sieve", "managesieve-login", "sieve")),
     Banner("sieve", "dovecot_named", "dovecot-managesieved",
@@ -172,11 +168,8 @@ BANNERS = [
 
     Banner("mysql", "mariadb", "mariadb-server", MARIADB + "--skip-grant-tables"),
     Banner("mysql", "mariadb_native", "mariadb-server", MARIADB + "--skip-grant-tables --version=5.7.40-log --skip-ssl"),
-    Banner("mysql", "mariadb_refusal", "mariadb-server",
-           "mkdir d; mariadb-install-db --no-defaults --auth-root-authentication-method=socket --datadir={home}/d --skip-test-db >&2; rmdir d.x 2>/dev/null;"
-           + MARIADB.replace("mkdir d t", "mkdir t") + "--skip-name-resolve --init-file=/dev/null"),
     Banner("mysql", "sphinxsearch", "sphinxsearch",
-           "printf 'index x { type=rt\\n rt_field=a\\n path={home}/x\\n}\\nsearchd {\\n listen=127.0.0.1:{port}:mysql41\\n pid_file={home}/pid\\n"
+           "printf 'index x { type=rt\\n rt_field=a\\n rt_attr_uint=b\\n path={home}/x\\n}\\nsearchd {\\n listen=127.0.0.1:{port}:mysql41\\n pid_file={home}/pid\\n"
            " log={home}/log\\n binlog_path=\\n}\\n' >c; exec searchd --nodetach -c {home}/c"),
 
     Banner("ssh", "openssh", "openssh-server", SSH_KEY + "exec /usr/sbin/sshd -D -e -f /dev/null -h {home}/key -o ListenAddress=127.0.0.1:{port} -o PidFile=none"),
@@ -193,12 +186,9 @@ BANNERS = [
            "exec python3 -c 'from twisted.conch.ssh import factory as f,keys; from twisted.internet import reactor as r;"
            "from cryptography.hazmat.primitives.asymmetric import rsa; k=keys.Key(rsa.generate_private_key(65537,2048));"
            "s=f.SSHFactory(); s.publicKeys={b\"ssh-rsa\":k.public()}; s.privateKeys={b\"ssh-rsa\":k}; s.getPrimes=lambda:None; r.listenTCP({port},s); r.run()'"),
-    Banner("ssh", "lsh", "lsh-server",
-           "lsh-make-seed -q -o seed --sloppy; lsh-keygen -q | lsh-writekey -q --server -o key; exec lshd --no-daemon --interface 127.0.0.1 -p {port} -h key"),
 
     Banner("vnc", "tigervnc", "tigervnc-standalone-server", "exec Xtigervnc :77 -rfbport {port} -localhost -SecurityTypes None"),
     Banner("vnc", "x11vnc", "x11vnc", "Xvfb :78 & sleep 1; x11vnc -display :78 -rfbport {port} -localhost -nopw -forever -noipv6"),
-    Banner("vnc", "tightvnc", "tightvncserver", "exec Xtightvnc :79 -rfbport {port} -localhost -ac"),
 
     Banner("rsync", "rsync", "rsync", "printf '[files]\\npath={home}\\n' >c; exec rsync --daemon --no-detach --address=127.0.0.1 --port={port} --config=c --log-file=l"),
     Banner("rsync", "rsync_motd", "rsync",
@@ -208,8 +198,6 @@ BANNERS = [
            "printf '[files]\\npath={home}\\n' >c; exec rsync --daemon --no-detach --protocol=30 --address=127.0.0.1 --port={port} --config=c --log-file=l"),
 
     Banner("telnet", "inetutils", "inetutils-telnetd", inetd("/usr/sbin/telnetd")),
-    Banner("telnet", "busybox", "busybox", "exec busybox telnetd -F -b 127.0.0.1 -p {port} -l /bin/true"),
-    Banner("telnet", "netkit", "telnetd-ssl", inetd("/usr/sbin/in.telnetd -L /bin/true")),
     Banner("telnet", "twisted", "python3-twisted",
            "exec python3 -c 'from twisted.conch import telnet as t; from twisted.internet import reactor as r, protocol as p;"
            "f=p.ServerFactory(); f.protocol=lambda:t.TelnetTransport(t.TelnetBootstrapProtocol,type(\"P\",(t.TelnetProtocol,),{})); r.listenTCP({port},f); r.run()'"),
@@ -222,9 +210,6 @@ BANNERS = [
            "<bind address=\"127.0.0.1\" port=\"{port}\" type=\"clients\"><connect allow=\"*\" resolvehostnames=\"yes\">"
            "<log method=\"file\" type=\"*\" level=\"default\" target=\"{home}/log\">' >c; exec inspircd --nofork --runasroot --nopid --config {home}/c"),
     Banner("irc", "bitlbee", "bitlbee", inetd("bitlbee -I -d {home} -c /dev/null")),
-    Banner("irc", "hybrid", "ircd-hybrid",
-           "sed 's/port *= *[0-9, ]*;/port = {port};/; s/host = .*/host = \"127.0.0.1\";/' /etc/ircd-hybrid/ircd.conf >c; chmod 777 . ; chmod 644 c;"
-           "exec ircd-hybrid -foreground -configfile {home}/c -logfile {home}/l -pidfile {home}/pid -klinefile {home}/k"),
 
     Banner("nats", "nats_server", "nats-server", "exec nats-server -a 127.0.0.1 -p {port}"),
     Banner("nats", "nats_server_auth", "nats-server", "exec nats-server -a 127.0.0.1 -p {port} --user alice --pass secret --js -sd {home}"),

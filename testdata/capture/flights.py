@@ -25,6 +25,19 @@ class Flight(NamedTuple):
 INFO = (b'INFO {"server_id":"N","version":"2.9.10","proto":1,"go":"go1.19.8","host":"127.0.0.1","port":4222,"headers":true,'
         b'"max_payload":1048576}\r\n')
 
+JAVA = ("""cat >H.java <<'END'
+class H { public static void main(String[] a) throws Exception {
+ java.security.Security.setProperty("jdk.tls.disabledAlgorithms", "");
+ var s = (javax.net.ssl.SSLSocket) javax.net.ssl.SSLSocketFactory.getDefault().createSocket("127.0.0.1", {port});
+ s.setEnabledProtocols(new String[]{PROTOCOLS}); /**/ s.startHandshake(); } }
+END
+java H.java""")
+
+SMTP = b"220 mail.example.test ESMTP\r\n"
+
+HAPROXY = ("printf 'defaults\n mode tcp\n timeout connect 5s\n timeout client 5s\n timeout server 5s\nfrontend f\n bind 127.0.0.1:13129\n"
+           " unique-id-format abc\n default_backend b\nbackend b\n server s 127.0.0.1:{port} SEND\n' >c; haproxy -f c & sleep 1; sleep 3 | nc.openbsd 127.0.0.1 13129")
+
 TRACKER = f"python3 {loopback.SAMPLES}/capture/tracker.py {{port}} & sleep 1; "
 OPENVPN = ("openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out ca.pem -subj /CN=example.test; printf 'alice\\nsecret\\n' >up;"
            "openvpn --client --dev null --nobind --proto tcp-client --remote 127.0.0.1 {port} --ca ca.pem --auth-user-pass up ")
@@ -256,6 +269,39 @@ FLIGHTS = [
     Flight("sip", "sipsak", "sipsak", "sipsak -E tcp -H 127.0.0.1 -s sip:alice@127.0.0.1:{port}"),
     Flight("sip", "sipp", "sip-tester", "script -qc 'sipp -sn uac -t t1 -m 1 -i 127.0.0.1 -s alice 127.0.0.1:{port}' /dev/null"),
     Flight("sip", "nmap", "nmap", "nmap -n -Pn -p {port} --script +sip-methods 127.0.0.1", conns=2),
+
+    Flight("proxy1", "curl", "curl", "curl -s --haproxy-protocol http://127.0.0.1:{port}/"),
+    Flight("proxy1", "haproxy", "haproxy", HAPROXY.replace("SEND", "send-proxy")),
+    Flight("proxy2", "haproxy", "haproxy", HAPROXY.replace("SEND", "send-proxy-v2")),
+    Flight("proxy2", "haproxy_tlvs", "haproxy", HAPROXY.replace("SEND", "send-proxy-v2 proxy-v2-options unique-id,crc32c")),
+    Flight("proxy2", "haproxy_ssl", "haproxy", HAPROXY.replace("SEND", "send-proxy-v2-ssl")),
+    Flight("proxy1", "nginx", "libnginx-mod-stream",
+           "printf 'daemon off; pid {home}/pid; error_log stderr; load_module /usr/lib/nginx/modules/ngx_stream_module.so; events{} stream { server { listen 127.0.0.1:13130;"
+           " proxy_pass 127.0.0.1:{port}; proxy_protocol on; } }' >c; nginx -p {home} -c {home}/c & sleep 1; sleep 3 | nc.openbsd 127.0.0.1 13130"),
+
+
+    Flight("sslv2", "java", "openjdk-17-jre-headless", JAVA.replace("PROTOCOLS", '"SSLv2Hello","TLSv1.2"'), patience=60),
+    Flight("sslv2", "java_tls10", "openjdk-17-jre-headless", JAVA.replace("PROTOCOLS", '"SSLv2Hello","TLSv1"'), patience=60),
+    Flight("sslv2", "java_one_suite", "openjdk-17-jre-headless",
+           JAVA.replace("PROTOCOLS", '"SSLv2Hello","TLSv1.1"').replace("/**/", 's.setEnabledCipherSuites(new String[]{"TLS_RSA_WITH_AES_128_CBC_SHA"});'), patience=60),
+
+    Flight("icap", "c_icap_client", "c-icap", "c-icap-client -i 127.0.0.1 -p {port} -s echo"),
+    Flight("icap", "c_icap_client_service", "c-icap", "c-icap-client -i 127.0.0.1 -p {port} -s 'url_check?allow204=on' -x 'X-Client-IP: 192.0.2.9'"),
+    Flight("icap", "squid", "squid-openssl",
+           "printf 'http_port 127.0.0.1:13128\nhttp_access allow all\nicap_enable on\npid_filename none\ncache_log {home}/log\naccess_log none\n"
+           "visible_hostname proxy.example.test\nicap_service s reqmod_precache icap://127.0.0.1:{port}/reqmod\nadaptation_access s allow all\n' >c;"
+           " chmod 777 .; squid -N -f c & sleep 3; curl -s -x 127.0.0.1:13128 http://192.0.2.1/"),
+
+    Flight("rsync", "rsync", "rsync", "rsync rsync://127.0.0.1:{port}/files/ d"),
+    Flight("rsync", "rsync_list", "rsync", "rsync rsync://127.0.0.1:{port}/", b"@RSYNCD: 31.0 sha512 sha256 sha1 md5 md4\n"),
+    Flight("rsync", "rsync_protocol29", "rsync", "rsync --protocol=29 rsync://127.0.0.1:{port}/files/ d"),
+
+    Flight("smtp", "swaks", "swaks", "swaks -s 127.0.0.1:{port} -f alice@example.test -t bob@example.test --ehlo client.example.test", SMTP),
+    Flight("smtp", "curl", "curl", "echo hi | curl -s smtp://127.0.0.1:{port}/client.example.test --mail-from alice@example.test --mail-rcpt bob@example.test -T -", SMTP),
+    Flight("lmtp", "openssl", "openssl", "openssl s_client -starttls lmtp -name client.example.test -connect 127.0.0.1:{port}", SMTP),
+    Flight("lmtp", "swaks", "swaks", "swaks --protocol LMTP -s 127.0.0.1:{port} -f alice@example.test -t bob@example.test --ehlo client.example.test", SMTP),
+    Flight("lmtp", "python", "python3", "python3 -c 'import smtplib; smtplib.LMTP(\"127.0.0.1\",{port},local_hostname=\"client.example.test\").ehlo()'", SMTP),
+    Flight("smtp", "python", "python3", "python3 -c 'import smtplib; smtplib.SMTP(\"127.0.0.1\",{port},local_hostname=\"client.example.test\").helo()'", SMTP),
 
     Flight("irc", "irssi", "irssi", "script -qc 'irssi -c 127.0.0.1 -p {port} -n alice' /dev/null"),
     Flight("irc", "weechat", "weechat-headless",

@@ -132,7 +132,7 @@ def version(package):
     if "/" in package:  # a module of Go, at the version of go.mod
         return "go.mod"
     out = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Version}", package], capture_output=True, text=True).stdout
-    return out.split()[1] if out.startswith("ii") else "-"
+    return out.split()[1] if out.startswith("i") else "-"
 
 
 def capture(kind, samples, wanted, hear):
