@@ -18,9 +18,9 @@
 //
 // Of TCP the first 64 KiB of each direction are kept, whatever the order of their segments. Where segments disagree
 // about a byte, the first that was captured counts. The client is who sent the SYN; a flow of which no SYN was captured
-// is marked midstream, and then the client is the one whose first bytes look like a client's, else the one who spoke
-// first. A hole in what is kept is marked as a gap, and what is behind it is not looked at. Of UDP the first datagram
-// between two ports is looked at, and its sender is the client.
+// is marked midstream, and then the ends are told apart by what they say, and if that fits both ways or neither, by who has
+// the higher port. A hole in what is kept is marked as a gap, and what is behind it is not looked at. Of UDP the first
+// datagram between two ports is looked at, and its sender is the client.
 //
 // # Limits
 //
