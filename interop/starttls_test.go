@@ -250,9 +250,9 @@ func sessions() []session {
 		{"mysql", "mariadb without TLS", cli(nil, "mariadb", "--no-defaults", "-h", "localhost", "-P", "{port}", "--protocol=tcp", "-u", "alice",
 			"--skip-ssl", "-e", "select 6*7"), `42`},
 		{"ldap", "ldapsearch -ZZ", cli(map[string]string{"LDAPTLS_CACERT": "{root}", "LDAPNOINIT": "", "LDAPTLS_REQCERT": "demand"}, "ldapsearch", "-x", "-ZZ",
-			"-H", "ldap://localhost:{port}", "-D", "cn=admin,dc=example,dc=test", "-w", "secret", "-b", "dc=example,dc=test"), `dn: dc=example,dc=test`},
+			"-H", "ldap://127.0.0.1:{port}", "-D", "cn=admin,dc=example,dc=test", "-w", "secret", "-b", "dc=example,dc=test"), `dn: dc=example,dc=test`},
 		{"ldap", "ldapsearch without TLS", cli(map[string]string{"LDAPNOINIT": ""}, "ldapsearch", "-x",
-			"-H", "ldap://localhost:{port}", "-D", "cn=admin,dc=example,dc=test", "-w", "secret", "-b", "dc=example,dc=test"), `dn: dc=example,dc=test`},
+			"-H", "ldap://127.0.0.1:{port}", "-D", "cn=admin,dc=example,dc=test", "-w", "secret", "-b", "dc=example,dc=test"), `dn: dc=example,dc=test`},
 	}
 }
 

@@ -228,6 +228,7 @@ allow_anon_ssl=YES
 force_anon_logins_ssl=%s
 force_anon_data_ssl=%s
 require_ssl_reuse=NO
+ssl_request_cert=NO
 ssl_ciphers=HIGH
 rsa_cert_file=@HERE@/cert.pem
 rsa_private_key_file=@HERE@/key.pem
