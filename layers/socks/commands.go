@@ -17,11 +17,25 @@ type answer struct {
 }
 
 func parseAnswer5(buf []byte) (answer, int, error) {
+	if n := refusalWithoutAddress(buf); n > 0 {
+		return answer{code: buf[1], words: Rep(buf[1]).String()}, n, nil
+	}
 	p, n, err := ParseReply(buf)
 	if err != nil {
 		return answer{}, 0, err
 	}
 	return answer{byte(p.Rep), p.Rep == RepSucceeded, p.Rep.String(), p.Bnd}, n, nil
+}
+
+// refusalWithoutAddress returns the length of a refusal with ATYP 00, which is none of the RFC's: Tor, among others,
+// fills a refusal with zeros, as many as an IPv4 address would take. As some send fewer, it is what there is of them:
+// nothing that follows a refusal is waited for.
+func refusalWithoutAddress(buf []byte) int {
+	const head, filled = 4, 10
+	if len(buf) < head || buf[0] != version5 || Rep(buf[1]) == RepSucceeded || buf[head-1] != 0 {
+		return 0
+	}
+	return min(len(buf), filled)
 }
 
 func parseAnswer4(buf []byte) (answer, int, error) {

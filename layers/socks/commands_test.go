@@ -64,6 +64,24 @@ func TestRelayOfOtherCommands(t *testing.T) {
 			bridge.Frame{Note: "f0"},
 		},
 		{
+			"a RESOLVE that Tor refuses, without a type of address",
+			Script{C("\x05\xf0\x00\x03\x01a\x00\x00"), S("\x05\x04\x00\x00\x00\x00\x00\x00\x00\x00")},
+			"socks5",
+			bridge.Frame{Note: "04 host unreachable"},
+		},
+		{
+			"a refusal without a type of address, and nothing more",
+			Script{C("\x05\xf0\x00\x03\x01a\x00\x00"), S("\x05\x04\x00\x00")},
+			"socks5",
+			bridge.Frame{Note: "04 host unreachable"},
+		},
+		{
+			"a grant without a type of address",
+			Script{C("\x05\xf0\x00\x03\x01a\x00\x00"), S("\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00")},
+			"socks5>raw",
+			bridge.Frame{Opaque: true},
+		},
+		{
 			"RESOLVE_PTR",
 			Script{C("\x05\xf1\x00\x01\xc0\x00\x02\x07\x00\x00"), S("\x05\x00\x00\x03\x04a.de\x00\x00")},
 			"socks5",
