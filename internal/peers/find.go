@@ -31,10 +31,13 @@ var packages = map[string]string{
 	"openssl":                 "openssl",
 	"psql":                    "postgresql-client",
 	"socat":                   "socat",
+	"socksify":                "dante-client",
 	"squid":                   "squid-openssl",
 	"ssh":                     "openssh-client",
 	"tcpdump":                 "tcpdump",
 	"tinyproxy":               "tinyproxy",
+	"tor":                     "tor",
+	"tor-resolve":             "tor",
 	"tshark":                  "tshark",
 	"wget":                    "wget",
 }
