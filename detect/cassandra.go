@@ -1,18 +1,18 @@
 package detect
 
-import "strconv"
-
 const (
 	cqlHeaderLen = 9
 	cqlStartup   = 0x01
 	cqlOptions   = 0x05
+	cqlUseBeta   = 0x10
 )
 
-// Cassandra detects the first frame of a client of the CQL binary protocol v3 to v5 (native_protocol_v4.spec §2):
-// OPTIONS or STARTUP, which is the Verb.
+// Cassandra detects the first frame of a client of the CQL binary protocol (native_protocol_v4.spec §2): OPTIONS or
+// STARTUP, which is the Verb. Version is that of the protocol, 3 to 6, or DSE_V1 or DSE_V2: drivers try the highest that
+// they know first, and those of today begin with the ones of DataStax.
 func Cassandra() Detector {
 	return scanned("cassandra", cqlHeaderLen+2, scanCassandra, func(b []byte) Info {
-		info := Info{Protocol: "cassandra", Version: strconv.Itoa(int(b[0])), Verb: "OPTIONS"}
+		info := Info{Protocol: "cassandra", Version: cqlVersion(b[0]), Verb: "OPTIONS"}
 		if b[4] == cqlStartup {
 			info.Verb = "STARTUP"
 		}
@@ -20,11 +20,25 @@ func Cassandra() Detector {
 	})
 }
 
+// cqlVersion is the name of a version, in a request.
+func cqlVersion(version byte) string {
+	switch version {
+	case 3, 4, 5, 6:
+		return string('0' + rune(version))
+	case 0x41:
+		return "DSE_V1"
+	case 0x42:
+		return "DSE_V2"
+	}
+	return ""
+}
+
 func scanCassandra(b []byte) result {
 	switch {
-	case len(b) > 0 && (b[0] < 3 || b[0] > 5):
+	case len(b) > 0 && cqlVersion(b[0]) == "":
 		return bad("version", 0)
-	case len(b) > 1 && b[1]&^0x1b != 0: // compression, tracing, warning, beta
+	// Nothing is compressed or traced yet. With the flags for these it would be SOCKS4 or SOCKS5.
+	case len(b) > 1 && b[1]&^cqlUseBeta != 0:
 		return bad("flags", 1)
 	case len(b) > 4 && b[4] != cqlStartup && b[4] != cqlOptions:
 		return bad("opcode", 4)

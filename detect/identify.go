@@ -81,5 +81,12 @@ func Collisions() []Collision {
 		{"connect", "http", "CONNECT is a method of HTTP/1; it has a detector of its own because it opens a tunnel"},
 		{"smtp-server", "220", "220 is what the greetings of all begin with, and stands last for those that name no protocol"},
 		{"ftp-server", "220", "as for smtp-server"},
+		{"jdwp", "http", "JDWP-Handshake could be a method; no debugger says more than that before it is answered"},
+		{"jdwp", "rtsp", "as for http"},
+		{"jdwp", "sip", "as for http"},
+		{"jdwp", "icap", "as for http"},
+		{"socks5", "mongodb", "a message of 261 bytes begins as a greeting with one method"},
+		{"socks4", "mongodb", "a message of 260 or 516 bytes begins as a request for port 0"},
+		{"cassandra", "mongodb", "a message of 65, 66 or 4101 bytes and the number 5 begins as OPTIONS"},
 	}
 }

@@ -1,11 +1,14 @@
 package detect
 
+import "strconv"
+
 // LDAPMessage is an LDAPMessage (RFC 4511 §4.1.1), as far as it takes to follow StartTLS.
 type LDAPMessage struct {
 	ID         int
 	Op         LDAPOp
 	Name       string // of a bind request: the DN, raw; of an extended request or response: the OID
-	ResultCode int    // of a bind or extended response
+	Version    int    // of a bind request
+	ResultCode int    // of a bind or extended response, -1 if it has none
 }
 
 // LDAPOp is the tag of a protocolOp.
@@ -26,8 +29,14 @@ const (
 // LDAPStartTLS is the OID of StartTLS (RFC 4511 §4.14.1).
 const LDAPStartTLS = "1.3.6.1.4.1.1466.20037"
 
-// maxLDAPMessage bounds the messages that are of interest: what comes before TLS or a bind is short.
-const maxLDAPMessage = 64 << 10
+const (
+	// maxLDAPMessage bounds the messages that are of interest: what comes before TLS or a bind is short.
+	maxLDAPMessage = 64 << 10
+
+	// maxLDAPAwaited is the longest bind or extended request that the detector waits for to say more than its name. A
+	// bind with a Kerberos ticket is longer.
+	maxLDAPAwaited = 1024
+)
 
 // ParseLDAPMessage parses a message at the beginning of buf. It takes definite lengths only (RFC 4511 §5.1).
 func ParseLDAPMessage(buf []byte) (LDAPMessage, int, error) {
@@ -115,20 +124,15 @@ func (m *LDAPMessage) read(rest []byte) {
 	body := rest[at : at+size]
 	switch m.Op {
 	case LDAPBindRequest:
-		if _, after, ok := berValue(body, 0x02); ok {
-			dn, _, _ := berValue(after, 0x04)
-			m.Name = string(dn)
-		}
+		version, after, _ := berValue(body, 0x02)
+		dn, _, _ := berValue(after, 0x04)
+		m.Version, m.Name = max(berNumber(version), 0), string(dn)
 	case LDAPExtendedRequest:
 		oid, _, _ := berValue(body, 0x80)
 		m.Name = string(oid)
 	case LDAPExtendedResponse, LDAPBindRequest + 1:
-		code, after, ok := berValue(body, 0x0a)
-		if !ok || len(code) != 1 {
-			m.ResultCode = -1
-			return
-		}
-		m.ResultCode = int(code[0])
+		code, after, _ := berValue(body, 0x0a)
+		m.ResultCode = berNumber(code)
 		for len(after) > 0 {
 			value, next, ok := berValue(after, after[0])
 			if !ok {
@@ -140,6 +144,19 @@ func (m *LDAPMessage) read(rest []byte) {
 			after = next
 		}
 	}
+}
+
+// berNumber is the value of an INTEGER or ENUMERATED that is not negative, else -1. Peers read leading zeros (X.690
+// §8.3.2 forbids them), so that a success which is written so is one.
+func berNumber(b []byte) int {
+	if len(b) == 0 || len(b) > 4 || b[0] >= 0x80 {
+		return -1
+	}
+	n := 0
+	for _, c := range b {
+		n = n<<8 | int(c)
+	}
+	return n
 }
 
 // berValue returns the contents of the first element, when it has the tag, and what is behind it.
@@ -154,17 +171,17 @@ func berValue(b []byte, tag byte) (value, rest []byte, ok bool) {
 	return b[at : at+size], b[at+size:], true
 }
 
-// LDAP detects the first message of an LDAP client, a request. Verb is bind, search, StartTLS, extended or other;
-// User the DN of a bind.
+// LDAP detects the first message of an LDAP client, a request (RFC 4511 §4.1.1). Verb is the operation, or StartTLS. Of
+// a bind Version is the one that it names, and User the DN.
 func LDAP() Detector {
 	scan := func(b []byte) result {
 		m, length, r := scanLDAP(b)
 		switch {
 		case !r.isComplete():
 			return r
-		case !isLDAPRequest(m.Op):
+		case ldapVerb(m.Op) == "":
 			return bad("protocolOp", r.n-1)
-		case m.Op != LDAPBindRequest && m.Op != LDAPExtendedRequest || length > 1024:
+		case m.Op != LDAPBindRequest && m.Op != LDAPExtendedRequest || length > maxLDAPAwaited:
 			return r
 		case len(b) < length:
 			return short(length) // what it asks for
@@ -173,14 +190,20 @@ func LDAP() Detector {
 	}
 	return scanned("ldap", maxLDAPMessage, scan, func(b []byte) Info {
 		m, length, r := scanLDAP(b)
-		info := Info{Protocol: "ldap", Version: "3", Verb: ldapVerbs[m.Op]}
-		if length > len(b) || length > 1024 {
+		info := Info{Protocol: "ldap", Verb: ldapVerb(m.Op)}
+		if m.Op != LDAPBindRequest {
+			info.Version = "3"
+		}
+		if length > min(len(b), maxLDAPAwaited) {
 			return info
 		}
 		m.read(b[r.n:length])
 		switch {
 		case m.Op == LDAPBindRequest:
 			info.User = clean([]byte(m.Name))
+			if m.Version > 0 {
+				info.Version = strconv.Itoa(m.Version)
+			}
 		case m.Op == LDAPExtendedRequest && m.Name == LDAPStartTLS:
 			info.Verb = "StartTLS"
 		}
@@ -188,10 +211,27 @@ func LDAP() Detector {
 	})
 }
 
-// ldapVerbs are the requests that may come first.
-var ldapVerbs = map[LDAPOp]string{
-	LDAPBindRequest: "bind", LDAPUnbindRequest: "unbind", LDAPSearchRequest: "search", LDAPExtendedRequest: "extended",
-	0x66: "modify", 0x68: "add", 0x4a: "delete", 0x6c: "modifyDN", 0x6e: "compare",
+// ldapVerb is the name of a request that may come first.
+func ldapVerb(op LDAPOp) string {
+	switch op {
+	case LDAPBindRequest:
+		return "bind"
+	case LDAPUnbindRequest:
+		return "unbind"
+	case LDAPSearchRequest:
+		return "search"
+	case 0x66:
+		return "modify"
+	case 0x68:
+		return "add"
+	case 0x4a:
+		return "delete"
+	case 0x6c:
+		return "modifyDN"
+	case 0x6e:
+		return "compare"
+	case LDAPExtendedRequest:
+		return "extended"
+	}
+	return ""
 }
-
-func isLDAPRequest(op LDAPOp) bool { return ldapVerbs[op] != "" }

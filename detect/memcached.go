@@ -17,13 +17,13 @@ func Memcached() Detector {
 		}
 		return scanMemcachedText(b)
 	}
-	return scanned("memcached", maxMemcachedLine, scan, func(b []byte) Info {
+	return weak(scanned("memcached", maxMemcachedLine, scan, func(b []byte) Info {
 		if b[0] == 0x80 {
 			return Info{Protocol: "memcached", Version: "binary"}
 		}
 		end := bytes.IndexAny(b, " \r\n")
 		return Info{Protocol: "memcached", Version: "text", Verb: string(b[:end])}
-	})
+	}))
 }
 
 // memcachedCommands are those that a client may begin with, and the least and the most words behind them.
@@ -85,6 +85,9 @@ func scanMemcachedText(b []byte) result {
 // memcachedArguments checks the number of words, and that the line is no request of HTTP or a protocol like it.
 func memcachedArguments(rest []byte, command int, r result) result {
 	c := memcachedCommands[command]
+	if endsInVersion(rest) {
+		return bad("arguments", 0)
+	}
 	words, last := 0, []byte(nil)
 	for len(rest) > 0 {
 		if rest[0] != ' ' {
@@ -107,8 +110,6 @@ func memcachedArguments(rest []byte, command int, r result) result {
 	numeric := c.least == 4 || c.least == 5
 	switch {
 	case words < c.least, words > c.most:
-		return bad("arguments", 0)
-	case bytes.IndexByte(last, '/') > 0 && bytes.IndexByte(last, '.') > 0 && last[0] >= 'A' && last[0] <= 'Z': // HTTP/1.1
 		return bad("arguments", 0)
 	case numeric && words == c.least && !isDigits(last):
 		return bad("bytes", 0)

@@ -14,7 +14,7 @@ const (
 // NATS detects the first line of a NATS client (NATS Protocol, "CONNECT"), which is no request of HTTP: its words are a
 // JSON object. User and Software are what that names.
 func NATS() Detector {
-	return scanned("nats", maxNATSLine, scanNATS(natsConnect), func(b []byte) Info {
+	return scanned("nats", maxNATSLine, scanNATS, func(b []byte) Info {
 		line, _, _ := bytes.Cut(b[len(natsConnect)-1:], []byte{'\n'})
 		var said struct{ User, Name, Lang, Version string }
 		if json.Unmarshal(line, &said) != nil {
@@ -35,16 +35,17 @@ func NATSServer() Detector {
 	})
 }
 
-// scanNATS scans a line that begins with a word and an object.
-func scanNATS(start string) func([]byte) result {
-	return func(b []byte) result {
-		if r := fixed(b, 0, start, "verb"); !r.isComplete() {
-			if r.field == "" {
-				r.need += len("}\n")
-			}
-			return r
+// scanNATS scans a line that begins with CONNECT and an object, and ends with the object: a request of HTTP goes on.
+func scanNATS(b []byte) result {
+	if r := fixed(b, 0, natsConnect, "verb"); !r.isComplete() {
+		if r.field == "" {
+			r.need += len("}\n")
 		}
-		_, r := textLine(b, len(start), "arguments")
 		return r
 	}
+	line, r := textLine(b, len(natsConnect), "arguments")
+	if r.isComplete() && !bytes.HasSuffix(bytes.TrimRight(line, " \t"), []byte{'}'}) {
+		return bad("arguments", r.n-1)
+	}
+	return r
 }

@@ -29,6 +29,11 @@ func parsers() []parser {
 		anyParser("ParseSOCKS5Greeting", detect.ParseSOCKS5Greeting),
 		anyParser("ParseProxyHeader", detect.ParseProxyHeader),
 		anyParser("ParseSSHIdentification", detect.ParseSSHIdentification),
+		anyParser("ParsePostgresRequest", detect.ParsePostgresRequest),
+		anyParser("ParseMySQLGreeting", detect.ParseMySQLGreeting),
+		anyParser("ParseMySQLResponse", detect.ParseMySQLResponse),
+		anyParser("ParseTDSPrelogin", detect.ParseTDSPrelogin),
+		anyParser("ParseLDAPMessage", detect.ParseLDAPMessage),
 	}
 }
 

@@ -11,7 +11,7 @@ const (
 )
 
 // Redis detects the first command of a Redis client: an array of bulk strings (RESP, "Sending commands"), or PING, AUTH
-// or HELLO in a line of its own. Verb is the command, in capitals.
+// or HELLO in a line of its own, which is no request of HTTP or a protocol like it. Verb is the command, in capitals.
 func Redis() Detector {
 	return weak(scanned("redis", maxRedisCommand, scanRedis, func(b []byte) Info {
 		word, _ := redisCommand(b)
@@ -95,10 +95,18 @@ func redisInline(b []byte) ([]byte, result) {
 		if start[0] == 'H' {
 			word = b[:5]
 		}
-		if start[n-1] == '\n' {
+		switch start[n-1] {
+		case '\n':
 			return word, complete(n)
+		case '2', '3': // the version of the protocol, of one digit
+			if len(b) > n && bytes.IndexByte([]byte(" \r\n"), b[n]) < 0 {
+				return nil, bad("protover", n)
+			}
 		}
-		_, r := textLine(b, n, "command")
+		line, r := textLine(b, n, "command")
+		if r.isComplete() && endsInVersion(line) {
+			return nil, bad("command", n)
+		}
 		return word, r
 	}
 	if !undecided {

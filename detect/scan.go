@@ -128,6 +128,20 @@ func textLine(b []byte, start int, field string) ([]byte, result) {
 	return b[min(start, len(b)):], short(max(len(b), start) + 1)
 }
 
+// endsInVersion says whether a line ends as a request of HTTP, RTSP, SIP or ICAP does: in SP, name, slash and N.N.
+func endsInVersion(line []byte) bool {
+	const version = "/1.1"
+	slash := len(line) - len(version)
+	if slash < 0 || line[slash] != '/' || line[slash+2] != '.' || !isDigits(line[slash+1:slash+2]) || !isDigits(line[slash+3:]) {
+		return false
+	}
+	switch string(line[bytes.LastIndexByte(line, ' ')+1 : slash]) {
+	case "HTTP", "RTSP", "SIP", "ICAP":
+		return true
+	}
+	return false
+}
+
 // clean returns text for an Info: what holds control characters is left out.
 func clean(text []byte) string {
 	if hasControl(text) {
