@@ -173,7 +173,7 @@ func FuzzReply220(f *testing.F)    { fuzz(f, lines("220")...) }
 func FuzzIMAP(f *testing.F)        { fuzz(f, lines("imap")...) }
 func FuzzPOP3(f *testing.F)        { fuzz(f, lines("pop3")...) }
 func FuzzNNTP(f *testing.F)        { fuzz(f, lines("nntp")...) }
-func FuzzManageSieve(f *testing.F) { fuzz(f, lines("managesieve")...) }
+func FuzzManageSieve(f *testing.F) { fuzz(f, lines("sieve")...) }
 func FuzzXMPP(f *testing.F)        { fuzz(f, "xmpp") }
 func FuzzPostgreSQL(f *testing.F)  { fuzz(f, "postgres answer") }
 func FuzzMySQL(f *testing.F)       { fuzz(f, "mysql greeting") }

@@ -51,9 +51,9 @@ func TestLDAP(t *testing.T) {
 }
 
 const (
-	clientStream = "<?xml version='1.0'?><stream:stream from='me@a.test' to='a.test' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
-	serverStream = "<?xml version='1.0'?><stream:stream id='>/' from='a.test' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
-	features     = "<stream:features>\n<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls><x><![CDATA[</stream:features>]]></x></stream:features>"
+	clientStream = "<?xml version='1.0'?><stream:stream from='me@a.test' to='a.test' version='1.0'>"
+	serverStream = "<?xml version='1.0'?><stream:stream id='>/' version='1.0'>"
+	features     = "<stream:features>\n<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><x><![CDATA[</x>]]></x></stream:features>"
 	askTLS       = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 	proceedTLS   = `<proceed xmlns="urn:ietf:params:xml:ns:xmpp-tls"/>`
 )

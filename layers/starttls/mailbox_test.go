@@ -133,20 +133,20 @@ func TestManageSieve(t *testing.T) {
 		{
 			"TLS is granted",
 			Script{S(greeting), C("NOOP\r\n"), S("OK\r\n"), C("STARTTLS\r\n"), S("OK \"begin\"\r\n"), Tunnel()},
-			"managesieve>inner", known,
+			"sieve>inner", known,
 			bridge.Frame{},
 		},
 		{
 			"TLS is refused, and the client authenticates",
 			Script{S(greeting), C("STARTTLS\r\n"), S("NO {2}\r\nno\r\n"), C("AUTHENTICATE \"PLAIN\" {4+}\r\nAAAA\r\n"), S("OK\r\n"), Tunnel()},
-			"managesieve",
+			"sieve",
 			starttls.Plain{Greeting: known.Greeting, Refusal: "NO {2}no"},
 			bridge.Frame{},
 		},
 		{
 			"TLS is not asked for",
 			Script{S(greeting), C("NOOP {1+}\r\na\r\n"), S("OK (TAG \"a\")\r\n"), Tunnel()},
-			"managesieve", known,
+			"sieve", known,
 			bridge.Frame{},
 		},
 	})

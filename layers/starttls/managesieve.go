@@ -7,10 +7,10 @@ import (
 )
 
 // ManageSieve returns the layer for ManageSieve with STARTTLS (RFC 5804).
-func ManageSieve() bridge.Layer { return layer("managesieve", managesieve().talk) }
+func ManageSieve() bridge.Layer { return layer("sieve", managesieve().talk) }
 
 func managesieve() dialect {
-	return dialect{proto: "managesieve", command: sieveCommand, reply: sieveReply, lineEnd: endOfLiterals}
+	return dialect{proto: "sieve", command: sieveCommand, reply: sieveReply, lineEnd: endOfLiterals}
 }
 
 // sieveCommand reads a command. One that ends in a literal is other.

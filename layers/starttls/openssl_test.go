@@ -55,7 +55,7 @@ func TestOpenSSLAsksForTLS(t *testing.T) {
 		{
 			"sieve", starttls.ManageSieve(),
 			answers{{"", "\"IMPLEMENTATION\" \"a\"\r\n\"STARTTLS\"\r\nOK \"hello\"\r\n"}, {"STARTTLS\r\n", "OK \"go\"\r\n"}},
-			"managesieve>tls",
+			"sieve>tls",
 		},
 		{"xmpp", starttls.XMPP(), answers{{"version='1.0'>", serverStream + features}, {"/>", proceedTLS}}, "xmpp>tls"},
 		{"xmpp-server", starttls.XMPP(), answers{{"version='1.0'>", serverStream + features}, {"/>", proceedTLS}}, "xmpp>tls"},

@@ -83,7 +83,7 @@ func upgrades() []bridged {
 		{name: "IMAP", layer: starttls.IMAP(), path: "imap>tls", script: []write{s("* OK\r\n"), c("a STARTTLS\r\n"), s("a OK\r\n")}},
 		{name: "POP3", layer: starttls.POP3(), path: "pop3>tls", script: []write{s("+OK\r\n"), c("STLS\r\n"), s("+OK\r\n")}},
 		{name: "NNTP", layer: starttls.NNTP(), path: "nntp>tls", script: []write{s("200\r\n"), c("STARTTLS\r\n"), s("382\r\n")}},
-		{name: "ManageSieve", layer: starttls.ManageSieve(), path: "managesieve>tls", script: []write{s("OK\r\n"), c("STARTTLS\r\n"), s("OK\r\n")}},
+		{name: "ManageSieve", layer: starttls.ManageSieve(), path: "sieve>tls", script: []write{s("OK\r\n"), c("STARTTLS\r\n"), s("OK\r\n")}},
 		{name: "XMPP", layer: starttls.XMPP(), path: "xmpp>tls", script: []write{
 			c(clientStream), s(serverStream + features), c(askTLS), s(proceedTLS),
 		}},
