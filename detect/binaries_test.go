@@ -20,14 +20,21 @@ func binaryVerdicts(t testing.TB) []verdictTest {
 		}
 	}
 	add(detect.RDP(),
-		lineTest{"nothing", ``, more(11)},
-		lineTest{"a cookie and a request", `03 00 002a 25 e0 0000 0000 00 "Cookie: mstshash=alice" 0d0a 01 00 0800 03000000`, yes(detect.Info{Protocol: "rdp", User: "alice"})},
+		lineTest{"nothing", ``, more(19)},
+		lineTest{"a length", `03 00 002a`, more(42)},
+		lineTest{"a cookie and a request", `03 00 002b 26 e0 0000 0000 00 "Cookie: mstshash=alice" 0d0a 01 00 0800 03000000`, yes(detect.Info{Protocol: "rdp", User: "alice"})},
 		lineTest{"a request", `03 00 0013 0e e0 0000 0000 00 01 00 0800 0b000000`, yes(detect.Info{Protocol: "rdp"})},
 		lineTest{"a routing token", `03 00 0029 24 e0 0000 0000 00 "Cookie: msts=1.2.3.4.5.6.7.8" 0d0a`, yes(detect.Info{Protocol: "rdp"})},
 		lineTest{"half of it", `03 00 0013 0e e0 0000 0000 00 01`, more(19)},
 		lineTest{"S7", `03 00 0016 11 e0 0000 0001 00 c0010a c1020100 c2020102`, no},
 		lineTest{"a length that does not fit", `03 00 0013 0f`, no},
 		lineTest{"data", `03 00 0013 0e f0`, no},
+		lineTest{"a cookie without an end", `03 00 001d 18 e0 0000 0000 00 "Cookie: mstshash=a"`, no},
+		lineTest{"a token of a load balancer, and a request", `03 00 0021 1c e0 0000 0000 00 "tsv://farm.1" 0d0a 01 00 0800 01000000`, yes(detect.Info{Protocol: "rdp"})},
+		lineTest{"a request of protocols that are none", `03 00 0013 0e e0 0000 0000 00 01 00 0800 00000001`, no},
+		lineTest{"a request with DST-REF", `03 00 0013 0e e0 0001`, no},
+		lineTest{"a request of another class", `03 00 0013 0e e0 0000 0000 10`, no},
+		lineTest{"nothing but a request of X.224", `03 00 000b 06 e0 0000 0000 00`, no},
 		lineTest{"RTMP", `03 12`, no},
 	)
 	add(detect.MQTT(),
@@ -40,6 +47,14 @@ func binaryVerdicts(t testing.TB) []verdictTest {
 		lineTest{"version 6", `10 11 0004 "MQTT" 06`, no},
 		lineTest{"a reserved flag", `10 11 0004 "MQTT" 04 03`, no},
 		lineTest{"another packet", `20`, no},
+		lineTest{"a bridge of Mosquitto", `10 11 0004 "MQTT" 84 02 003c 0005 "hello"`, yes(detect.Info{Protocol: "mqtt", Version: "3.1.1", User: "hello"})},
+		lineTest{"5, with properties and a will", `10 26 0004 "MQTT" 05 86 003c 03 210014 0002 "id" 05 0200000001 0001 "w" 0002 "go" 0005 "alice"`, yes(detect.Info{Protocol: "mqtt", Version: "5", User: "alice"})},
+		lineTest{"5, with a password and no user", `10 1a 0004 "MQTT" 05 42 003c 00 0005 "hello" 0006 "secret"`, yes(detect.Info{Protocol: "mqtt", Version: "5", User: "hello"})},
+		lineTest{"3.1.1, with a password and no user", `10 19 0004 "MQTT" 04 42`, no},
+		lineTest{"a will of QoS 3", `10 19 0004 "MQTT" 04 1e`, no},
+		lineTest{"a will of megabytes", `10 ff ff ff 01 0004 "MQTT" 04 06`, yes(detect.Info{Protocol: "mqtt", Version: "3.1.1"})},
+		lineTest{"a user with control characters", `10 11 0004 "MQTT" 04 02 003c 0005 "he" 0a "lo"`, yes(detect.Info{Protocol: "mqtt", Version: "3.1.1"})},
+		lineTest{"a length of five bytes", `10 ff ff ff ff`, no},
 		lineTest{"too short", `10 02`, no},
 	)
 	add(detect.AMQP(),
@@ -48,6 +63,10 @@ func binaryVerdicts(t testing.TB) []verdictTest {
 		lineTest{"1.0", `"AMQP" 00 01 00 00`, yes(detect.Info{Protocol: "amqp", Version: "1.0"})},
 		lineTest{"1.0 with TLS", `"AMQP" 02 01 00 00`, yes(detect.Info{Protocol: "amqp", Version: "1.0", Verb: "TLS"})},
 		lineTest{"1.0 with SASL", `"AMQP" 03 01 00 00`, yes(detect.Info{Protocol: "amqp", Version: "1.0", Verb: "SASL"})},
+		lineTest{"0-10", `"AMQP" 01 01 00 0a`, yes(detect.Info{Protocol: "amqp", Version: "0-10"})},
+		lineTest{"0-9", `"AMQP" 01 01 00 09`, yes(detect.Info{Protocol: "amqp", Version: "0-9"})},
+		lineTest{"0-8", `"AMQP" 01 01 08 00`, yes(detect.Info{Protocol: "amqp", Version: "0-8"})},
+		lineTest{"a version to come", `"AMQP" 00 02 00 00`, yes(detect.Info{Protocol: "amqp"})},
 		lineTest{"half of it", `"AMQP" 00`, more(8)},
 		lineTest{"another", `"AMQX"`, no},
 		lineTest{"another protocol", `"AMQP" 09`, no},
@@ -72,7 +91,13 @@ func binaryVerdicts(t testing.TB) []verdictTest {
 		lineTest{"nothing", ``, more(16)},
 		lineTest{"plain", `000e 38 0102030405060708 00 00000000`, yes(detect.Info{Protocol: "openvpn", Version: "2"})},
 		lineTest{"with tls-auth", `002a 38 0102030405060708 "HMAC-SHA1-is-20-long" 00000001 00000000 00 00000000`, yes(detect.Info{Protocol: "openvpn", Version: "2"})},
-		lineTest{"half of tls-auth", `002a 38 0102030405060708 "HMAC"`, more(16)},
+		lineTest{"half of tls-auth", `002a 38 0102030405060708 "HMAC"`, more(44)},
+		lineTest{"with tls-crypt", `0036 38` + zeros(53), yes(detect.Info{Protocol: "openvpn", Version: "2"})},
+		lineTest{"with tls-crypt-v2", `0158 50` + zeros(341) + `0122`, yes(detect.Info{Protocol: "openvpn", Version: "3"})},
+		lineTest{"half of the wrapped key", `0158 50` + zeros(100), more(346)},
+		lineTest{"a wrapped key of another length", `0158 50` + zeros(341) + `0123`, no},
+		lineTest{"a wrapped key that is too long", `0437 50`, no},
+		lineTest{"the old opcode with a wrapped key", `0158 38`, no},
 		lineTest{"a packet that is none", `000e 38 0102030405060708 00 00000001`, no},
 		lineTest{"another opcode", `000e 20`, no},
 		lineTest{"a strange length", `0030 38 0102030405060708 00 00000000 0000`, no},
@@ -166,6 +191,24 @@ func FuzzParseRDPConfirm(f *testing.F) {
 	f.Add(unhex(f, `03 00 0013 0e d0 0000 1234 00 02 1f 0800 01000000`))
 	f.Add(unhex(f, `03 00 0013 0e d0 0000 1234 00 03 00 0800 05000000`))
 	fuzzParser(f, detect.ParseRDPConfirm, func(*testing.T, []byte, detect.RDPConfirm, int, error) {})
+}
+
+func TestParseRDPRequest(t *testing.T) {
+	for in, want := range map[string]detect.RDPRequest{
+		`03 00 000b 06 e0 0000 0000 00`: {},
+		`03 00 002b 26 e0 0000 0000 00 "Cookie: mstshash=alice" 0d0a 01 00 0800 03000000`: {
+			Cookie: "alice", Protocols: detect.RDPSSL | detect.RDPHybrid,
+		},
+		`03 00 0021 1c e0 0000 0000 00 "Cookie: msts=1.2.3.4" 0d0a`: {Token: "Cookie: msts=1.2.3.4"},
+		`03 00 0021 1c e0 0000 1234 00 "tsv://farm.1" 0d0a 01 00 0800 11000000`: {
+			Token: "tsv://farm.1", Protocols: detect.RDPSSL | detect.RDPAAD,
+		},
+		`03 00 0015 10 e0 0000 0000 00 01 00 0800 01000d0a 0d0a`: {Protocols: 0x0a0d0001},
+	} {
+		if got, n, err := detect.ParseRDPRequest(unhex(t, in)); err != nil || got != want || n != len(unhex(t, in)) {
+			t.Errorf("%s: %+v, %d, %v, want %+v", in, got, n, err, want)
+		}
+	}
 }
 
 func TestParseRDPConfirm(t *testing.T) {

@@ -5,14 +5,16 @@ const (
 	maxMQTT       = 64 << 10
 	mqttUserFlag  = 0x80
 	mqttPassFlag  = 0x40
+	mqttWillQoS   = 0x18
 	mqttWillFlag  = 0x04
 	mqttReserved  = 0x01
 	mqttVersion31 = 3
 	mqttVersion5  = 5
 )
 
-// MQTT detects a CONNECT packet (MQTT 3.1.1 and 5.0 §3.1; 3.1 §3.1), by its variable header up to the flags. Version is
-// 3.1, 3.1.1 or 5, User the user name, else the client identifier, once the packet has come.
+// MQTT detects a CONNECT packet (MQTT 3.1, 3.1.1 and 5.0, each in §3.1), by its variable header up to the flags. Version
+// is 3.1, 3.1.1 or 5, User the user name, else the client identifier, where the whole packet is there. A bridge between
+// brokers may set the top bit of the version, as Mosquitto does.
 func MQTT() Detector {
 	return scanned("mqtt", maxMQTT, func(b []byte) result {
 		_, r := scanMQTT(b)
@@ -32,7 +34,7 @@ func scanMQTT(b []byte) (flags int, r result) {
 		}
 		return 0, r
 	}
-	if length < len("\x00\x04MQTT\x04\x02\x00\x3c\x00\x00") || length > maxMQTT-at {
+	if length < len("\x00\x04MQTT\x04\x02\x00\x3c\x00\x00") {
 		return 0, bad("remaining length", 1)
 	}
 	name, level := "\x00\x04MQTT", byte(4)
@@ -51,8 +53,10 @@ func scanMQTT(b []byte) (flags int, r result) {
 		return 0, bad("protocol version", flags-1)
 	case len(b) <= flags:
 		return 0, short(flags + 1)
-	case b[flags]&mqttReserved != 0:
+	case b[flags]&mqttReserved != 0, b[flags]&mqttWillQoS == mqttWillQoS:
 		return 0, bad("connect flags", flags)
+	case b[flags]&(mqttUserFlag|mqttPassFlag) == mqttPassFlag && b[flags-1] != mqttVersion5:
+		return 0, bad("connect flags", flags) // MQTT 3.1.1 §3.1.2.9: a password without a user name, only 5 has that
 	}
 	return flags, complete(flags + 1)
 }
@@ -71,10 +75,11 @@ func mqttLength(b []byte) (at, length int, r result) {
 	return 0, 0, bad("remaining length", 4)
 }
 
+// mqttInfo reads a packet that was scanned.
 func mqttInfo(b []byte) Info {
 	at, length, _ := mqttLength(b)
 	flags, _ := scanMQTT(b)
-	info := Info{Protocol: "mqtt", Version: map[byte]string{3: "3.1", 4: "3.1.1", 5: "5"}[b[flags-1]&0x7f]}
+	info := Info{Protocol: "mqtt", Version: mqttVersionName(b[flags-1] & 0x7f)}
 	if len(b) < at+length || len(b) < flags+3 {
 		return info
 	}
@@ -99,6 +104,16 @@ func mqttInfo(b []byte) Info {
 	return info
 }
 
+func mqttVersionName(level byte) string {
+	switch level {
+	case mqttVersion31:
+		return "3.1"
+	case mqttVersion5:
+		return "5"
+	}
+	return "3.1.1"
+}
+
 // mqttString takes a string off; it is nil when it is not whole.
 func mqttString(b []byte) (s, rest []byte) {
 	if len(b) < 2 || len(b) < 2+be16(b) {
@@ -107,6 +122,7 @@ func mqttString(b []byte) (s, rest []byte) {
 	return b[2 : 2+be16(b)], b[2+be16(b):]
 }
 
+// mqttSkipProperties takes the properties off that 5.0 §2.2.2 puts before the payload and before the will.
 func mqttSkipProperties(b []byte) []byte {
 	length := 0
 	for i := range min(len(b), 4) {
