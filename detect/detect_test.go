@@ -62,7 +62,7 @@ func families() map[string][]detect.Detector {
 }
 
 func TestDetectorsKeepTheLaws(t *testing.T) {
-	all := []detect.Detector{detect.Prefix("abc", "abc"), detect.Prefix("any", "")}
+	all := []detect.Detector{detect.Prefix("abc", "abc"), detect.Prefix("any", ""), detect.HTTP09()}
 	for _, family := range families() {
 		all = append(all, family...)
 	}

@@ -12,7 +12,7 @@ func FTPServer() Detector {
 func scanFTPGreeting(b []byte) result {
 	text, r := greetingLine(b)
 	switch {
-	case r.isComplete() && (mailWord(text) != "" || !namesFTP(text)):
+	case r.isComplete() && (mailWord(text, true) != "" || !namesFTP(text)):
 		return bad("greeting", 0)
 	case r.need > 0:
 		r.need = max(r.need, len("220 FTP\n"))

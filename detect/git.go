@@ -1,9 +1,6 @@
 package detect
 
-import (
-	"bytes"
-	"strings"
-)
+import "bytes"
 
 const maxGitRequest = 1024
 
@@ -11,7 +8,8 @@ const maxGitRequest = 1024
 var gitServices = [...]string{"git-upload-pack ", "git-receive-pack ", "git-upload-archive "}
 
 // Git detects the request of a client of the git protocol (gitprotocol-pack, "Git Transport"), whole packet line. Verb
-// is the service, Path the repository, Host and Port the virtual host.
+// is the service, Path the repository, Host and Port the virtual host, Version the one that the client prefers, if it
+// says so.
 func Git() Detector {
 	return scanned("git", maxGitRequest, func(b []byte) result {
 		_, r := gitRequest(b)
@@ -20,45 +18,65 @@ func Git() Detector {
 		line, _ := gitRequest(b)
 		service, rest, _ := bytes.Cut(line, []byte{' '})
 		path, rest, _ := bytes.Cut(rest, []byte{0})
-		info := Info{Protocol: "git", Verb: string(service), Path: clean(path)}
-		if host, found := bytes.CutPrefix(rest, []byte("host=")); found {
-			host, _, _ = bytes.Cut(host, []byte{0})
-			name, port, ok := SplitAuthority(string(host))
-			if !ok {
-				name, port, _ = SplitAuthority(string(host) + ":9418")
+		info := Info{Protocol: "git", Verb: string(service), Path: clean(bytes.TrimSuffix(path, []byte{'\n'}))}
+		for parameter := range bytes.SplitSeq(rest, []byte{0}) {
+			if host, found := bytes.CutPrefix(parameter, []byte("host=")); found {
+				info.Host, info.Port = gitHost(string(host))
 			}
-			info.Host, info.Port = name, port
+			if version, found := bytes.CutPrefix(parameter, []byte("version=")); found {
+				info.Version = ascii(version)
+			}
 		}
 		return info
 	})
 }
 
-// gitRequest scans a length in four hexadecimal digits, and the line.
+// gitHost splits a host-parameter, which may lack a port.
+func gitHost(s string) (string, uint16) {
+	host, port, ok := SplitAuthority(s)
+	if !ok {
+		host, port, _ = SplitAuthority(s + ":9418")
+	}
+	return host, port
+}
+
+// gitRequest scans a length in four hexadecimal digits (gitprotocol-common, "pkt-line Format"), which counts them, too,
+// and the line.
 func gitRequest(b []byte) ([]byte, result) {
 	n := 0
 	for i := range min(len(b), 4) {
-		digit := strings.IndexByte("0123456789abcdef", b[i])
+		digit := hexDigit(b[i])
 		if digit < 0 {
 			return nil, bad("pkt-len", i)
 		}
 		n = n<<4 | digit
 	}
-	const least = 4 + len("git-upload-pack /") + 1
-	switch {
-	case len(b) < 4:
-		return nil, short(least)
-	case n < least-1 || n > maxGitRequest:
-		return nil, bad("pkt-len", 0)
+	if len(b) < 4 {
+		return nil, short(4 + len(gitServices[0]) + 1)
 	}
 	for _, service := range gitServices {
 		r := fixed(b, 4, service, "service")
 		switch {
-		case r.field != "":
+		case r.field != "" || n < 4+len(service)+1:
 			continue
-		case r.need > 0, len(b) < n:
-			return nil, short(max(n, r.need))
+		case n > maxGitRequest:
+			return nil, bad("pkt-len", 0)
+		case len(b) < n:
+			return nil, short(n)
 		}
 		return b[4:n], complete(n)
 	}
 	return nil, bad("service", 4)
+}
+
+func hexDigit(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
 }

@@ -2,7 +2,10 @@ package detect
 
 import "bytes"
 
-const maxMailboxGreeting = 512
+const (
+	maxMailboxGreeting = 512  // RFC 1939 §3, with the line end; RFC 5804 names no limit
+	maxIMAPGreeting    = 2048 // RFC 9051 names none; capabilities can make it a long line
+)
 
 // POP3Server detects the greeting of a POP3 server (RFC 1939 §4): +OK. Software is the rest of the line, without the
 // timestamp of APOP, once it has come.
@@ -26,31 +29,40 @@ func POP3Server() Detector {
 	})
 }
 
+// imapGreetings are the statuses with which a server may greet, the shortest first.
+var imapGreetings = [...]string{"* OK ", "* BYE ", "* PREAUTH "}
+
 // IMAPServer detects the greeting of an IMAP server (RFC 9051 §7.1): an untagged OK, PREAUTH or BYE, which is the Verb.
+// Software is the text behind it, without a code in brackets, once the line has come.
 func IMAPServer() Detector {
-	greetings := [...]string{"* OK ", "* PREAUTH ", "* BYE "}
-	return scannedServer("imap-server", maxMailboxGreeting, func(b []byte) result {
-		for _, greeting := range greetings {
-			n := min(len(b), len(greeting))
-			switch {
-			case !bytes.EqualFold(b[:n], []byte(greeting)[:n]):
+	return scannedServer("imap-server", maxIMAPGreeting, func(b []byte) result {
+		for _, greeting := range imapGreetings {
+			switch n := min(len(b), len(greeting)); {
+			case !foldPrefix(b[:n], greeting):
 			case n == len(greeting):
 				return complete(n)
 			default:
-				return short(len(b[:min(n, 2)]) - min(n, 2) + max(n+1, len(greetings[0])))
+				return short(len(greeting))
 			}
 		}
 		return bad("greeting", 0)
 	}, func(b []byte) Info {
-		verb, _, _ := bytes.Cut(b[2:], []byte{' '})
-		return Info{Protocol: "imap", Verb: string(bytes.ToUpper(verb))}
+		verb, _, _ := bytes.Cut(b[len("* "):], []byte{' '})
+		info := Info{Protocol: "imap", Verb: string(bytes.ToUpper(verb))}
+		if text, r := textLine(b, len("* ")+len(verb)+1, "greeting"); r.isComplete() {
+			if _, behind, found := bytes.Cut(text, []byte("] ")); found && text[0] == '[' {
+				text = behind
+			}
+			info.Software = ascii(text)
+		}
+		return info
 	})
 }
 
-// NNTPServer detects the greeting of a news server (RFC 3977 §5.1): 200 or 201. Software is the rest of the line, once it
-// has come.
+// NNTPServer detects the greeting of a news server (RFC 3977 §5.1): 200 or 201. It is weak, for other protocols have
+// such replies, too. Software is the rest of the line, once it has come.
 func NNTPServer() Detector {
-	return scannedServer("nntp-server", maxReplyLine, func(b []byte) result {
+	return weak(scannedServer("nntp-server", maxReplyLine, func(b []byte) result {
 		r := fixed(b, 0, "20", "greeting")
 		switch {
 		case r.field != "":
@@ -67,7 +79,7 @@ func NNTPServer() Detector {
 			info.Software = ascii(text)
 		}
 		return info
-	})
+	}))
 }
 
 // SieveServer detects the greeting of a ManageSieve server (RFC 5804 §1.7), which begins with the capability
@@ -77,7 +89,7 @@ func SieveServer() Detector {
 	return scannedServer("sieve-server", maxMailboxGreeting, func(b []byte) result {
 		n := min(len(b), len(capability))
 		switch {
-		case !bytes.EqualFold(b[:n], []byte(capability)[:n]):
+		case !foldPrefix(b[:n], capability):
 			return bad("greeting", 0)
 		case n < len(capability):
 			return short(len(capability))

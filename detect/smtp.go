@@ -11,11 +11,9 @@ const (
 func scanReply(b []byte, code string) result {
 	r := fixed(b, 0, code, "reply")
 	switch {
-	case !r.isComplete() && r.need > 0:
-		return short(len(code) + 1)
-	case !r.isComplete():
+	case r.field != "":
 		return r
-	case len(b) == len(code):
+	case len(b) <= len(code):
 		return short(len(code) + 1)
 	case b[len(code)] != ' ' && b[len(code)] != '-':
 		return bad("reply", len(code))
@@ -33,60 +31,88 @@ func greetingLine(b []byte) ([]byte, result) {
 	return textLine(b, r.n, "reply")
 }
 
-// mailWord says which mail protocol the words of a greeting name: behind the name of the host there is ESMTP, SMTP or
-// LMTP.
-func mailWord(text []byte) string {
+// mailWord says which mail protocol the words of a greeting name first: behind the name of the host there is ESMTP, SMTP
+// or LMTP. A word has ended at a space, the last one when the line has.
+func mailWord(text []byte, lineEnded bool) string {
 	_, words, _ := bytes.Cut(text, []byte{' '})
 	for len(words) > 0 {
-		var word []byte
-		word, words, _ = bytes.Cut(words, []byte{' '})
-		switch {
-		case equalASCII(word, "ESMTP"), equalASCII(word, "SMTP"), equalASCII(word, "ESMTPS"):
-			return "smtp"
+		word, rest, ended := bytes.Cut(words, []byte{' '})
+		switch words = rest; {
+		case !ended && !lineEnded, !isMailWord(word):
 		case equalASCII(word, "LMTP"):
 			return "lmtp"
+		default:
+			return "smtp"
 		}
 	}
 	return ""
 }
 
+func isMailWord(word []byte) bool {
+	return equalASCII(word, "ESMTP") || equalASCII(word, "SMTP") || equalASCII(word, "LMTP") || equalASCII(word, "ESMTPS")
+}
+
 // equalASCII compares without regard to case.
 func equalASCII(b []byte, s string) bool { return len(b) == len(s) && bytes.EqualFold(b, []byte(s)) }
 
-// SMTPServer detects the greeting of an SMTP or LMTP server (RFC 5321 §4.2, RFC 2033) that names its protocol, as all
-// servers do; see [Reply220]. Protocol is smtp or lmtp, Host the name of the server, Software what follows the protocol.
+// SMTPServer detects the greeting of an SMTP or LMTP server (RFC 5321 §4.2, RFC 2033) that names its protocol, at the
+// end of that word; see [Reply220] for the others. Protocol is smtp or lmtp, Host the name of the server, Software the
+// rest of the line once it has come, without the protocol's name where it begins with that.
 func SMTPServer() Detector {
 	return scannedServer("smtp-server", maxReplyLine, scanSMTPGreeting, func(b []byte) Info {
-		text, _ := greetingLine(b)
+		text := replyText(b)
 		host, rest, _ := bytes.Cut(text, []byte{' '})
-		info := Info{Protocol: mailWord(text)}
+		info := Info{Protocol: mailWord(text, true)}
 		if isHost(host) {
 			info.Host = string(host)
 		}
-		if _, software, found := bytes.Cut(rest, []byte{' '}); found {
+		if _, r := greetingLine(b); r.isComplete() {
+			word, software, _ := bytes.Cut(rest, []byte{' '})
+			if !isMailWord(word) {
+				software = rest
+			}
 			info.Software = ascii(software)
 		}
 		return info
 	})
 }
 
-func scanSMTPGreeting(b []byte) result {
-	text, r := greetingLine(b)
-	if r.isComplete() && mailWord(text) == "" {
-		return bad("greeting", 0)
+// replyText is the text of the first line of a reply as far as it has come, up to the first control character.
+func replyText(b []byte) []byte {
+	text := b[len(replyReady)+1:]
+	for i, c := range text {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return text[:i]
+		}
 	}
-	if r.need > 0 {
-		r.need = max(r.need, len("220 x SMTP\n"))
-	}
-	return r
+	return text
 }
 
-// SMTP detects the first command of an SMTP or LMTP client (RFC 5321 §4.1.1.1), whole line. A client waits for the greeting
-// first, but for some that are impatient. Verb is EHLO, HELO or LHLO, Host the name that follows.
+func scanSMTPGreeting(b []byte) result {
+	const shortest = len("220 x SMTP\n")
+	if r := scanReply(b, replyReady); r.need > 0 {
+		return short(shortest)
+	} else if !r.isComplete() {
+		return r
+	}
+	text := replyText(b)
+	end := len(replyReady) + 1 + len(text)
+	lineEnded := end < len(b) && (b[end] == '\r' || b[end] == '\n')
+	switch {
+	case mailWord(text, lineEnded) != "":
+		return complete(end)
+	case end < len(b):
+		return bad("greeting", end)
+	}
+	return short(max(len(b)+1, shortest))
+}
+
+// SMTP detects the first command of an SMTP or LMTP client (RFC 5321 §4.1.1.1, RFC 2033 §4.1), whole line. A client
+// waits for the greeting first, but for some that are impatient. Verb is EHLO, HELO or LHLO, Host the name that follows.
 func SMTP() Detector {
 	return weak(scanned("smtp", maxReplyLine, scanSMTPClient, func(b []byte) Info {
-		line, _ := textLine(b, 5, "command")
-		verb := string(bytes.ToUpper(b[:4]))
+		line, _ := textLine(b, len("EHLO "), "command")
+		verb := string(bytes.ToUpper(b[:len("EHLO")]))
 		info := Info{Protocol: "smtp", Verb: verb}
 		if verb == "LHLO" {
 			info.Protocol = "lmtp"
@@ -99,19 +125,20 @@ func SMTP() Detector {
 }
 
 func scanSMTPClient(b []byte) result {
-	n := min(len(b), 5)
-	if !foldPrefix(b[:n], "EHLO ") && !foldPrefix(b[:n], "HELO ") && !foldPrefix(b[:n], "LHLO ") {
+	const verb, shortest = len("EHLO "), len("EHLO x\n")
+	start := b[:min(len(b), verb)]
+	if !foldPrefix(start, "EHLO ") && !foldPrefix(start, "HELO ") && !foldPrefix(start, "LHLO ") {
 		return bad("command", 0)
 	}
-	if n < 5 {
-		return short(len("EHLO x\n"))
+	if len(b) < verb {
+		return short(shortest)
 	}
-	line, r := textLine(b, 5, "command")
+	name, r := textLine(b, verb, "command")
 	switch {
-	case r.isComplete() && (len(line) == 0 || bytes.IndexByte(line, ' ') >= 0):
-		return bad("command", 5)
+	case bytes.IndexByte(name, ' ') >= 0, r.isComplete() && len(name) == 0:
+		return bad("command", verb)
 	case r.need > 0:
-		r.need = max(r.need, len("EHLO x\n"))
+		return short(max(r.need, shortest))
 	}
 	return r
 }
