@@ -62,6 +62,9 @@ func scanMemcachedText(b []byte) result {
 	for n < len(b) && ('a' <= b[n] && b[n] <= 'z' || b[n] == '_') {
 		n++
 	}
+	if n == 0 && len(b) > 0 { // most of what is not memcached ends here
+		return bad("command", 0)
+	}
 	command := -1
 	for i := range memcachedCommands {
 		name := memcachedCommands[i].name

@@ -81,6 +81,9 @@ func redisLength(b []byte, kind byte, at, most int) (next, n int, r result) {
 
 // redisInline scans the commands that people and health checks type, in a line of its own.
 func redisInline(b []byte) ([]byte, result) {
+	if c := b[0] | 0x20; c != 'p' && c != 'a' && c != 'h' { // most of what is not Redis ends here
+		return nil, bad("command", 0)
+	}
 	undecided := false
 	for _, start := range [...]string{"PING\n", "PING\r\n", "AUTH ", "HELLO 2", "HELLO 3"} {
 		n := min(len(b), len(start))
