@@ -107,6 +107,10 @@ func FuzzParseRequestHead(f *testing.F) {
 			}
 		}
 		for name, values := range req.Header {
+			// net/http adds this one to a request with Pragma: no-cache (RFC 9111 §5.4).
+			if name == "Cache-Control" && len(h.Values(name)) == 0 && len(h.Values("Pragma")) > 0 {
+				continue
+			}
 			if got := h.Values(name); !slices.Equal(got, values) {
 				t.Fatalf("net/http reads %s of %q as %q, and here it is %q", name, b, values, got)
 			}

@@ -62,11 +62,14 @@ func unhex(t testing.TB, s string) []byte {
 	return out
 }
 
-// openings returns beginnings of conversations, valid and not, of every protocol here and of some others.
+// openings returns beginnings of conversations, valid and not, of every protocol here and of some others, and all flights.
 func openings(t testing.TB) [][]byte {
 	var all [][]byte
 	for _, tt := range verdicts(t) {
 		all = append(all, tt.client)
+	}
+	for _, f := range flights(t) {
+		all = append(all, f.b)
 	}
 	return all
 }
@@ -82,7 +85,7 @@ func strangers() [][]byte {
 		}
 		all = append(all, b)
 	}
-	words := strings.Fields("EHLO GET HELO the NICK host USER / a PONG RTSP/1.0 PASS REGISTER 220 SSH PROXY hello world, - 0 *")
+	words := strings.Fields("EHLO GET HELO the NICK host USER / a PONG RTSP/1.0 PASS REGISTER 220 SSH PROXY hello world, - 0 * 200 get PING CAP LS AUTH 201 RFB @RSYNCD: INFO")
 	for range 1000 {
 		var b bytes.Buffer
 		for range 1 + r.IntN(40) {
