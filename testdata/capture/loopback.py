@@ -32,7 +32,8 @@ def environment(home):
 def running(command, home, port):
     """Runs a shell command with a host name and processes of its own, and ends all of them afterwards."""
     command = command.replace("{port}", str(port)).replace("{home}", home)
-    script = "hostname host.example.test\n" + command
+    # The shell stays, as the first process there: one that changed its user would survive its parent.
+    script = f"hostname host.example.test\n(\n{command}\n)\n:"
     process = subprocess.Popen(
         ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script],
         cwd=home, env=environment(home), stdin=subprocess.DEVNULL, stdout=open(home + "/out", "wb"), stderr=subprocess.STDOUT)
