@@ -106,17 +106,29 @@ func TestCollisionsAreReal(t *testing.T) {
 
 // Strangers are taken for nothing, but by the detectors that are weak, where they begin with one of their words.
 func TestStrangersMatchNothing(t *testing.T) {
+	matched := map[string]bool{}
 	for name, family := range families() {
 		for _, b := range strangers() {
 			for _, in := range []detect.Input{
 				{Client: b, Server: b},
-				{Client: b, Server: b, ClientEnded: true, ServerEnded: true},
 				{Client: b[:min(len(b), 64)], Server: b[:min(len(b), 64)]},
 			} {
-				i, v := detect.Choose(in, family)
-				if v.Kind == detect.Match && !family[i].Weak || v.Kind == detect.NeedMore && in.ClientEnded {
-					t.Errorf("%s: Identify(%q) = %v %+v", name, in.Client, v.Kind, v.Info)
+				for _, d := range family {
+					v := d.Detect(in)
+					if v.Kind == detect.Match && !d.Weak {
+						t.Errorf("%s: %s takes %q for %+v", name, d.Name, in.Client, v.Info)
+					}
+					matched[d.Name] = matched[d.Name] || v.Kind == detect.Match
 				}
+				in.ClientEnded, in.ServerEnded = true, true
+				if v := detect.Identify(in, family...); v.Kind == detect.NeedMore {
+					t.Errorf("%s: Identify(%q, ended) = %v %+v", name, in.Client, v.Kind, v.Info)
+				}
+			}
+		}
+		for _, d := range family {
+			if d.Weak && !matched[d.Name] {
+				t.Errorf("%s is marked weak, and no line of words is taken for it", d.Name)
 			}
 		}
 	}

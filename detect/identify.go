@@ -1,5 +1,7 @@
 package detect
 
+//go:generate go run ./internal/collisiontable
+
 // Clients returns the detectors of this package that look at what a client sends first, in order of priority. HTTP09
 // is not among them: it takes any line that begins with GET.
 //

@@ -64,6 +64,8 @@ func TestCheckFindsViolations(t *testing.T) {
 		{"bridgetest does not use detect", "bridge/bridgetest/conn.go", ours + "detect", false},
 		{"detect knows nothing of bridge", "detect/tls.go", ours + "bridge", false},
 		{"detecttest uses detect", "detect/detecttest/laws.go", ours + "detect", true},
+		{"what writes detect's documentation uses detect", "detect/internal/collisiontable/main.go", ours + "detect", true},
+		{"what writes detect's documentation uses nothing else", "detect/internal/collisiontable/main.go", ours + "bridge", false},
 		{"the switch uses bridge and detect", "layers/switch.go", ours + "detect", true},
 		{"the switch does not use a layer", "layers/switch.go", ours + "layers/socks", false},
 		{"the switch uses no other module", "layers/switch.go", "golang.org/x/net/idna", false},

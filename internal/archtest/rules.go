@@ -22,6 +22,7 @@ var rules = []rule{
 	{pkg: "bridge/bridgetest", ours: []string{"bridge"}},
 	{pkg: "detect"},
 	{pkg: "detect/detecttest", ours: []string{"detect"}},
+	{pkg: "detect/internal/...", ours: []string{"detect"}},
 
 	{pkg: "layers", ours: []string{"bridge", "detect"}},
 	{pkg: "layers/*/...", ours: []string{"bridge", "detect", "internal/expiring"}, third: []string{"..."}},
