@@ -16,14 +16,14 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs each file of testdata/script: arguments, output, exit code. The
 // variable USED is an address that is listened on, HELLOS where the hellos of real
-// clients are.
+// clients are, DATAGRAMS where their datagrams, CAPTURES where goldens of package capture.
 func TestScripts(t *testing.T) {
 	used, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { used.Close() }) // the scripts run in parallel, after this function
-	hellos, err := filepath.Abs("../../testdata/hellos")
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,9 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("USED", used.Addr().String())
-			env.Setenv("HELLOS", hellos)
+			env.Setenv("HELLOS", root+"/testdata/hellos")
+			env.Setenv("DATAGRAMS", root+"/testdata/datagrams")
+			env.Setenv("CAPTURES", root+"/mitm/capture/testdata")
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/config")
 			return nil

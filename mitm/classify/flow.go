@@ -35,12 +35,25 @@ type Peer struct {
 	// Data is what the peer sent first, and Ended says that no more came. Data is valid during the call only.
 	Data  []byte `json:"-"`
 	Ended bool   `json:"-"`
+
+	family Family // that was asked
 }
 
 // Matched says whether the protocol is known by what either peer said.
 func (f Flow) Matched() bool { return f.Client.matched() || f.Server.matched() }
 
 func (p Peer) matched() bool { return p.Answer != nil && p.Verdict == Match }
+
+// Traces says how the answers came about, as long as Data is valid.
+func (f Flow) Traces() []Trace {
+	var traces []Trace
+	for _, p := range []Peer{f.Client, f.Server} {
+		if p.Answer != nil {
+			traces = append(traces, p.family.Trace(p.Data, p.Ended))
+		}
+	}
+	return traces
+}
 
 // String is the flow on one line: the addresses, who spoke first, what is missing, and the answers. That about the
 // server is left out where it only says that the reply to a client is no greeting.

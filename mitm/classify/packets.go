@@ -55,7 +55,7 @@ type iface struct {
 
 // newPackets reads the beginning of a file, which tells the formats apart.
 func newPackets(r io.Reader) (*packets, error) {
-	p := &packets{r: bufio.NewReaderSize(r, 64<<10), buf: make([]byte, 64)}
+	p := &packets{r: bufio.NewReaderSize(r, 16<<10), buf: make([]byte, 64)}
 	magic, err := p.r.Peek(4)
 	if err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read: %w", err)

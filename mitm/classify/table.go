@@ -236,11 +236,12 @@ func (t *table) judge(c *conn) Flow {
 		f.First = Server
 	}
 	if c.key.udp {
-		f.Client.Answer = t.ask(&f, t.families.datagrams, f.Client)
-		return f
+		f.Client.family = t.families.datagrams
+	} else {
+		f.Client.family, f.Server.family = t.families.clients, t.families.servers
+		f.Server.Answer = t.ask(&f, f.Server.family, f.Server)
 	}
-	f.Client.Answer = t.ask(&f, t.families.clients, f.Client)
-	f.Server.Answer = t.ask(&f, t.families.servers, f.Server)
+	f.Client.Answer = t.ask(&f, f.Client.family, f.Client)
 	return f
 }
 

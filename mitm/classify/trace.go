@@ -36,15 +36,13 @@ type Step struct {
 	At   int // the number of bytes that were there
 	Kind detect.Kind
 
-	// Need goes with NeedMore. A detector that wants the next byte, and then the next again, does so in one step.
-	Need int
+	// Need goes with NeedMore. A detector that waits for the end of a line needs another byte with each that comes: that
+	// is one step, in which Need rises by one with each byte until there are Until of them. Else Until is At.
+	Need, Until int
 
 	// Ended says that the bytes had to end for this verdict.
 	Ended bool
 }
-
-// next says whether the step asks for just another byte.
-func (s Step) next() bool { return s.Kind == detect.NeedMore && s.Need == s.At+1 }
 
 // MarshalJSON writes the step with its verdict as a word: no match, need more or match.
 func (s Step) MarshalJSON() ([]byte, error) {
@@ -52,9 +50,21 @@ func (s Step) MarshalJSON() ([]byte, error) {
 		At      int    `json:"at"`
 		Verdict string `json:"verdict"`
 		Need    int    `json:"need,omitempty"`
+		Until   int    `json:"until,omitempty"`
 		Ended   bool   `json:"ended,omitempty"`
-	}{s.At, s.Kind.String(), s.Need, s.Ended})
+	}{s.At, s.Kind.String(), s.Need, s.rise(), s.Ended})
 }
+
+// rise is Until, if Need rises.
+func (s Step) rise() int {
+	if s.Until == s.At {
+		return 0
+	}
+	return s.Until
+}
+
+// lastNeed is what the step needs at its end.
+func (s Step) lastNeed() int { return s.Need + s.Until - s.At }
 
 // each is up to where every prefix is looked at. The work on one is linear in it, and who is undecided beyond is looking
 // for an end, so there only the verdict is searched for.
@@ -120,25 +130,28 @@ func (f Family) trail(d *detect.Detector, data []byte, ended bool) Trail {
 	}
 	if open && ended {
 		v := d.Detect(f.input(data, true))
-		t.Steps = append(t.Steps, Step{At: len(data), Kind: v.Kind, Ended: true})
+		t.Steps = append(t.Steps, Step{At: len(data), Kind: v.Kind, Until: len(data), Ended: true})
 	}
 	return t
 }
 
 // add notes a verdict if it is news, and says whether another may follow.
 func (t *Trail) add(at int, v detect.Verdict) bool {
-	step := Step{At: at, Kind: v.Kind, Need: v.Need}
 	open := v.Kind == detect.NeedMore
 	if len(t.Steps) > 0 && open {
-		if last := t.last(); last.Need == step.Need || last.next() && step.next() {
+		switch last := &t.Steps[len(t.Steps)-1]; {
+		case v.Need == last.lastNeed():
+			return true
+		case at == last.Until+1 && v.Need == last.lastNeed()+1:
+			last.Until = at
 			return true
 		}
 	}
-	t.Steps = append(t.Steps, step)
+	t.Steps = append(t.Steps, Step{At: at, Kind: v.Kind, Need: v.Need, Until: at})
 	return open
 }
 
-// String is the trail on one line: need 5 at 0, byte by byte from 5, match at 24.
+// String is the trail on one line: need 19 at 0, need 20 at 10 to 34 at 24, match at 34.
 func (t Trail) String() string {
 	words := make([]string, len(t.Steps))
 	for i, s := range t.Steps {
@@ -151,8 +164,8 @@ func (t Trail) String() string {
 func (s Step) String() string {
 	verdict := "no"
 	switch {
-	case s.next() && s.At > 0:
-		return fmt.Sprintf("byte by byte from %d", s.At)
+	case s.rise() > 0:
+		return fmt.Sprintf("need %d at %d to %d at %d", s.Need, s.At, s.lastNeed(), s.Until)
 	case s.Kind == detect.NeedMore:
 		verdict = fmt.Sprintf("need %d", s.Need)
 	case s.Kind == detect.Match:

@@ -55,11 +55,11 @@ func TestTracesSayWhoDecidedAndWhy(t *testing.T) {
 `},
 		{"it is open", []detect.Detector{ab, line("line", 9)}, "line", false, `client, 4 bytes
   ab           need 2 at 0, no at 1
-  line         need 1 at 0
+  line         need 1 at 0 to 5 at 4
   left are line
 `},
-		{"byte by byte after a length", []detect.Detector{detect.All("both", ab, line("line", 9))}, "abc\n", false, `client, 4 bytes
-  both         need 2 at 0, byte by byte from 2, match at 4
+		{"a need that rises, and ends to", []detect.Detector{detect.All("both", ab, line("line", 9))}, "abc\n", false, `client, 4 bytes
+  both         need 2 at 0, need 3 at 2 to 4 at 3, match at 4
   both matched and decided at 4
 `},
 		{"nothing is there", []detect.Detector{ab}, "", true, `client, 0 bytes
@@ -112,8 +112,9 @@ func TestTracesAgreeWithAnswers(t *testing.T) {
 func TestTracesInJSON(t *testing.T) {
 	f := Family{Client, []detect.Detector{detect.Prefix("abcd", "abcd"), detect.Prefix("ab", "ab")}}
 	trace := f.Trace([]byte("abc"), true)
+	rising := Family{Client, []detect.Detector{line("line", 9)}}.Trace([]byte("ab"), false)
 	var got []string
-	for _, v := range []any{trace.Trails[0], trace} {
+	for _, v := range []any{trace.Trails[0], trace, rising.Trails[0]} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
@@ -123,6 +124,7 @@ func TestTracesInJSON(t *testing.T) {
 	want := []string{
 		`{"from":"client","detector":"abcd","steps":[{"at":0,"verdict":"need more","need":4},{"at":3,"verdict":"no match","ended":true}]}`,
 		`{"from":"client","verdict":"match","bytes":3,"detector":"ab","protocol":"ab","decided":3,"matched":2,"waited_for":["abcd"]}`,
+		`{"from":"client","detector":"line","steps":[{"at":0,"verdict":"need more","need":1,"until":2}]}`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the JSON is %q, want %q", got, want)
