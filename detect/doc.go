@@ -27,11 +27,13 @@
 // # Parsers
 //
 // The first message of each protocol has one parser, and it is here: [ParseClientHello], [ParseRequestHead],
-// [ParseSOCKS4Request], [ParseSOCKS5Greeting], [ParseProxyHeader], [ParseSSHIdentification]. Detectors are built from
-// them; layers add the later messages. A parser takes a buffer that may hold too little or too much, and returns the
-// message, its length in bytes, and an error: [ErrShort] when the buffer holds only a beginning, a [*MalformedError]
-// when no continuation can make it valid. With an error the message is the zero value and the length 0. Parsers keep
-// no slice of the buffer, do not change it, do no I/O, and allocate by what arrived, never by what a length field claims.
+// [ParseSOCKS4Request], [ParseSOCKS5Greeting], [ParseProxyHeader], [ParseSSHIdentification], and of those that change to
+// TLS on the way [ParsePostgresRequest], [ParseMySQLGreeting], [ParseMySQLResponse], [ParseTDSPrelogin] and
+// [ParseLDAPMessage]. Detectors are built from them; layers add the later messages. A parser takes a buffer that may
+// hold too little or too much, and returns the message, its length in bytes, and an error: [ErrShort] when the buffer
+// holds only a beginning, a [*MalformedError] when no continuation can make it valid. With an error the message is the
+// zero value and the length 0. Parsers keep no slice of the buffer, do not change it, do no I/O, and allocate by what
+// arrived, never by what a length field claims.
 //
 // # Fingerprints
 //
