@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -40,6 +41,7 @@ type Bridge struct {
 	firstEnd Party   // who ended a direction first
 	asked    bool    // the observer was asked for a tap
 	tap      func(Side, []byte)
+	kept     kept
 	base     int    // number of frames when the running layer began
 	layer    string // the name of the running layer
 }
@@ -254,6 +256,7 @@ func (b *Bridge) say(from Party, to Side, p []byte) error {
 	if b.asked {
 		b.show(to.Other(), p)
 	} else {
+		b.keep(to.Other(), p)
 		b.Observer.message(b.Flow(), Message{b.layer, from, By(to), p})
 	}
 	return b.send(to, p)
@@ -308,9 +311,53 @@ func (b *Bridge) noteEnd(s Side) {
 // observer, which is asked once. Relay calls it; a layer that looks into application
 // data calls it earlier.
 func (b *Bridge) Tap() {
-	if !b.asked {
-		b.asked = true
-		b.tap = b.Observer.tap(b.Flow())
+	if b.asked {
+		return
+	}
+	b.asked = true
+	b.Flow().kept.Store(int64(b.kept.client))
+	if b.tap = b.Observer.tap(b.Flow()); b.tap != nil {
+		for _, said := range b.kept.all {
+			b.tap(said.from, said.data)
+		}
+	}
+	b.kept = kept{}
+}
+
+// Keep says that what is passed on from here is the beginning of the conversation, of which
+// it is not known yet what it will be. The observer is asked later, by Tap, and is then
+// shown this first. A layer calls it whose protocol begins in the clear and may change to
+// TLS. Of more than 64 KiB nothing is kept.
+func (b *Bridge) Keep() { b.kept.on = !b.asked }
+
+// kept is what the observer is to be shown once it was asked.
+type kept struct {
+	on     bool
+	all    []said
+	size   int
+	client int // of size, what the client has said
+}
+
+type said struct {
+	from Side
+	data []byte
+}
+
+const maxKept = 64 << 10
+
+func (b *Bridge) keep(from Side, p []byte) {
+	k := &b.kept
+	if !k.on {
+		return
+	}
+	b.flow.moved[from].Add(int64(len(p)))
+	if k.size += len(p); k.size > maxKept {
+		k.all, k.client = nil, 0
+		return
+	}
+	k.all = append(k.all, said{from, bytes.Clone(p)})
+	if from == Client {
+		k.client += len(p)
 	}
 }
 
@@ -332,6 +379,6 @@ func (b *Bridge) Restart() {
 	b.Observer.close(old, Outcome{Reason: EOF, EndedBy: ByMITM, Duration: now.Sub(old.start)})
 	b.flow = old.next(min(b.base, old.depth()), now)
 	b.hop, b.redo = Addr{}, redo{}
-	b.asked, b.tap, b.firstEnd = false, nil, ""
+	b.asked, b.tap, b.kept, b.firstEnd = false, nil, kept{}, ""
 	b.Observer.open(b.flow)
 }

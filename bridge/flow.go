@@ -64,6 +64,7 @@ type Flow struct {
 	id    string
 	start time.Time
 	moved [2]atomic.Int64 // application bytes, by the side that sent them
+	kept  atomic.Int64    // of the client's, what a tap is shown that was kept for it
 
 	mu     sync.Mutex
 	client Addr
@@ -214,6 +215,10 @@ func (f *Flow) Decrypted() bool {
 // Bytes returns how many application bytes the side has sent, as far as they were
 // passed on.
 func (f *Flow) Bytes(from Side) int64 { return f.moved[from].Load() }
+
+// Kept returns how many of the first bytes of the client's that a tap is shown were said
+// before it was asked ([Bridge.Keep]).
+func (f *Flow) Kept() int64 { return f.kept.Load() }
 
 func (f *Flow) setHop(hop Addr) {
 	f.mu.Lock()

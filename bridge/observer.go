@@ -15,7 +15,8 @@ type Observer struct {
 
 	// Tap is asked once, when application data begins, and returns the function
 	// that is shown what moves from then on, by the side that sent it; nil means
-	// no interest. The flow's frames say what the data is.
+	// no interest. The flow's frames say what the data is. What a layer has kept
+	// ([Bridge.Keep]) is shown first.
 	Tap func(*Flow) func(from Side, data []byte)
 }
 

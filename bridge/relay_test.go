@@ -437,6 +437,56 @@ func TestRelayShowsWhatItMoves(t *testing.T) {
 	})
 }
 
+// What is kept is shown once the observer is asked, which then knows the frames of all layers.
+func TestWhatIsKeptIsShownFirst(t *testing.T) {
+	for _, tt := range []struct {
+		name, said string
+		want       string
+	}{
+		{"as it was said", "request\n", "client request\n|server answer\n|client data"},
+		{"of too much nothing", strings.Repeat("x", 65<<10) + "\n", "client data"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var shown []string
+			var path string
+			var flow *bridge.Flow
+			c := inMemory(t)
+			layer := bridge.Layer{Name: "plain", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+				b.Keep()
+				for _, side := range []bridge.Side{bridge.Client, bridge.Server} {
+					if _, err := bridge.Turn(ctx, b, side, line, bridge.Max(128<<10)); err != nil {
+						return err
+					}
+				}
+				b.Push(bridge.Frame{Proto: "plain"})
+				return next(ctx, b)
+			}}
+			out := c.serve(t, bridge.Chain(layer), &bridge.Observer{
+				Open: func(f *bridge.Flow) { flow = f },
+				Tap: func(f *bridge.Flow) func(bridge.Side, []byte) {
+					path = f.Path()
+					return func(from bridge.Side, p []byte) { shown = append(shown, from.String()+" "+string(p)) }
+				},
+			})
+			say(t, c.client, tt.said)
+			hear(t, c.server, tt.said)
+			say(t, c.server, "answer\n")
+			hear(t, c.client, "answer\n")
+			say(t, c.client, "data")
+			hear(t, c.server, "data")
+			c.client.Close()
+			c.server.Close()
+			<-out
+			if got := strings.Join(shown, "|"); got != tt.want || path != "plain" {
+				t.Errorf("shown %q in %s, want %q", got, path, tt.want)
+			}
+			if n := flow.Bytes(bridge.Client); n != int64(len(tt.said)+len("data")) {
+				t.Errorf("counted %d bytes", n)
+			}
+		})
+	}
+}
+
 func TestRelayIsNotTappedByAnObserverWithoutInterest(t *testing.T) {
 	c := inMemory(t)
 	var flow *bridge.Flow

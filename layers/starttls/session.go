@@ -33,7 +33,7 @@ var errPlain = errors.New("goes on without TLS")
 // which of the two it is.
 func layer(proto string, talk func(context.Context, *session) error) bridge.Layer {
 	return bridge.Layer{Name: proto, Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
-		b.Tap() // what is said before TLS belongs to the conversation, as what is said in it
+		b.Keep() // what is said before TLS belongs to the conversation, as what is said in it
 		s := &session{b: b, plain: &Plain{}}
 		s.frame = bridge.Frame{Proto: proto, Verb: bridge.VerbRelay, Detail: s.plain}
 		err := talk(ctx, s)

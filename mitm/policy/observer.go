@@ -31,8 +31,13 @@ func (b *Bypass) tap(f *bridge.Flow) func(bridge.Side, []byte) {
 			b.Accepted(k)
 		}
 	})
-	return func(from bridge.Side, _ []byte) {
-		if from == bridge.Client {
+	before := f.Kept() // said before the certificate was shown
+	return func(from bridge.Side, data []byte) {
+		switch {
+		case from != bridge.Client:
+		case before > 0:
+			before -= int64(len(data))
+		default:
 			accept()
 		}
 	}

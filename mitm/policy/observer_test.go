@@ -71,6 +71,30 @@ func TestApplicationDataOfTheClientAccepts(t *testing.T) {
 	}
 }
 
+// What a client has said before TLS says nothing of the certificate.
+func TestWhatWasSaidBeforeTLSDoesNotAccept(t *testing.T) {
+	memory := policy.NewBypass(1, period, 8)
+	memory.Refused(curl, tlsbridge.SilentAfterHandshake, "ok")
+	b := newBridge(memory)
+	b.Keep()
+	for _, said := range []string{"EHLO a\r\n", "STARTTLS\r\n"} {
+		if err := b.Write(t.Context(), bridge.Server, []byte(said)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Push(inspected())
+	b.Tap()
+	if len(memory.List()) != 1 {
+		t.Fatal("accepted by what was said before TLS")
+	}
+	if err := b.Write(t.Context(), bridge.Server, []byte("EHLO a\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if len(memory.List()) != 0 {
+		t.Error("not accepted by what was said in TLS")
+	}
+}
+
 // newBridge returns a bridge of curl's address, whose peers take everything.
 func newBridge(memory *policy.Bypass) *bridge.Bridge {
 	peer := func(addr string) sink { return sink{conn{remote: netip.MustParseAddrPort(addr)}} }
