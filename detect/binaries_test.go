@@ -1,6 +1,8 @@
 package detect_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -75,7 +77,15 @@ func binaryVerdicts(t testing.TB) []verdictTest {
 	add(detect.DNS(),
 		lineTest{"nothing", ``, more(19)},
 		lineTest{"a query", `001e` + query, yes(detect.Info{Protocol: "dns", Verb: "A", Host: "example.test"})},
-		lineTest{"half of it", `001e 0001 0100 0001 0000 0000 0000 07 "ex"`, more(27)},
+		lineTest{"half of it", `001e 0001 0100 0001 0000 0000 0000 07 "ex"`, more(32)},
+		lineTest{"with EDNS, and another behind it", `0029 0001 0120 0001 0000 0000 0001 07 "example" 04 "test" 00 001c 0001 0000291000000000000000 001e`, yes(detect.Info{Protocol: "dns", Verb: "AAAA", Host: "example.test"})},
+		lineTest{"more behind the question than it says", `001f` + query + `00`, no},
+		lineTest{"a dot in a label", `001e 0001 0100 0001 0000 0000 0000 07 "exa.ple" 04 "test" 00 0001 0001`, no},
+		lineTest{"a pointer", `0013 0001 0100 0001 0000 0000 0000 c00c`, no},
+		lineTest{"a name of 255 bytes", `010f 0001 0100 0001 0000 0000 0000` + labels(63, 63, 63, 61) + `00 0001 0001`, yes(detect.Info{Protocol: "dns", Verb: "A", Host: dotted(63, 63, 63, 61)})},
+		lineTest{"a name of 256 bytes", `0110 0001 0100 0001 0000 0000 0000` + labels(63, 63, 63, 62), no},
+		lineTest{"a message that is too long", `0401`, no},
+		lineTest{"an update", `001e 0001 2800`, no},
 		lineTest{"the root", `0011 0001 0000 0001 0000 0000 0000 00 0002 0001`, yes(detect.Info{Protocol: "dns", Verb: "NS"})},
 		lineTest{"an answer", `001e 0001 8100`, no},
 		lineTest{"two questions", `001e 0001 0100 0002`, no},
@@ -105,46 +115,81 @@ func binaryVerdicts(t testing.TB) []verdictTest {
 	add(detect.DNSDatagram(),
 		lineTest{"nothing", ``, no},
 		lineTest{"a query", query, yes(detect.Info{Protocol: "dns", Verb: "A", Host: "example.test"})},
+		lineTest{"a question of mDNS", `0000 0000 0001 0000 0000 0000 05 "_http" 04 "_tcp" 05 "local" 00 000c 8001`, yes(detect.Info{Protocol: "dns", Verb: "PTR", Host: "_http._tcp.local"})},
+		lineTest{"more behind the question", query + `00`, no},
 		lineTest{"half of it", `0001 0100 0001`, no},
 	)
 	add(detect.WireGuard(),
 		lineTest{"an initiation", `01000000` + zeros(144), yes(detect.Info{Protocol: "wireguard", Verb: "initiation"})},
 		lineTest{"too short", `01000000` + zeros(143), no},
 		lineTest{"a response", `02000000` + zeros(144), no},
+		lineTest{"a byte that is reserved", `01000001` + zeros(144), no},
 	)
 	add(detect.STUN(),
 		lineTest{"Binding", `0001 0000 2112a442 000000000000000000000001`, yes(detect.Info{Protocol: "stun", Verb: "Binding"})},
 		lineTest{"Allocate", `0003 0008 2112a442 000000000000000000000001 0019 0004 11000000`, yes(detect.Info{Protocol: "stun", Verb: "Allocate"})},
 		lineTest{"a response", `0101 0000 2112a442 000000000000000000000001`, no},
+		lineTest{"an error", `0111 0000 2112a442 000000000000000000000001`, no},
+		lineTest{"an indication", `0016 0000 2112a442 000000000000000000000001`, yes(detect.Info{Protocol: "stun", Verb: "Send"})},
+		lineTest{"with a user and a program", `0001 0014 2112a442 000000000000000000000001 0006 0003 "a:b" 00 8022 0005 "prog1" 000000`, yes(detect.Info{Protocol: "stun", Verb: "Binding", User: "a:b", Software: "prog1"})},
+		lineTest{"an attribute that does not fit", `0001 0008 2112a442 000000000000000000000001 0006 0005 61616161`, no},
+		lineTest{"half of an attribute", `0001 0006 2112a442 000000000000000000000001 0006 0000 8022`, no},
 		lineTest{"another length", `0001 0004 2112a442 000000000000000000000001`, no},
 		lineTest{"no cookie", `0001 0000 2112a443 000000000000000000000001`, no},
 	)
 	add(detect.DTLS(),
 		lineTest{"1.2, nothing but its beginning", `16 fefd 0000 000000000000 000e 01 000030 0000 000000 000002 fefd`, yes(detect.Info{Protocol: "dtls", Version: "1.2"})},
 		lineTest{"1.0", `16 feff 0000 000000000000 000e 01 000030 0000 000000 000002 feff`, yes(detect.Info{Protocol: "dtls", Version: "1.0"})},
+		lineTest{"the hello with a cookie", `16 fefd 0000 000000000001 0039 01 00002d 0001 000000 00002d fefd` + zeros(32) + `00 03 c0c1c2 0002 c02f 0100`, yes(detect.Info{Protocol: "dtls", Version: "1.2"})},
+		lineTest{"the second part of a hello", `16 fefd 0000 000000000000 000e 01 000030 0000 000001 000002 fefd`, no},
+		lineTest{"a hello that is too short", `16 fefd 0000 000000000000 000e 01 000020 0000 000000 000002 fefd`, no},
+		lineTest{"a message of another version", `16 fefd 0000 000000000000 000e 01 000030 0000 000000 000002 0303`, no},
 		lineTest{"TLS", `16 0301 0000 000000000000 000e 01 000030 0000 000000 000002 feff`, no},
 		lineTest{"a later epoch", `16 fefd 0001 000000000000 000e 01 000030 0000 000000 000002 fefd`, no},
 		lineTest{"a length beyond the datagram", `16 fefd 0000 000000000000 000f 01 000030 0000 000000 000002 fefd`, no},
 	)
 	add(detect.QUIC(),
 		lineTest{"too short", `c0 00000001 08 0102030405060708 00 00`, no},
-		lineTest{"version negotiation", `c0 00000000 08 0102030405060708 00` + zeros(1200), no},
+		lineTest{"version negotiation", `80 00000000 00 08 0102030405060708 1a2a3a4a 00000001`, yes(detect.Info{Protocol: "quic"})},
+		lineTest{"version negotiation about nothing", `80 00000000 00 08 0102030405060708`, no},
+		lineTest{"version negotiation about version 0", `80 00000000 00 08 0102030405060708 00000001 00000000`, no},
+		lineTest{"version negotiation about half a version", `80 00000000 00 08 0102030405060708 00000001 00`, no},
+		lineTest{"version negotiation with an ID that no client makes up", `80 00000000 08 0102030405060708 07 01020304050607 00000001`, no},
 		lineTest{"a version to be negotiated away", `c0 1a2a3a4a 08 0102030405060708 00` + zeros(1200), yes(detect.Info{Protocol: "quic"})},
+		lineTest{"a version to be negotiated away, too short", `c0 1a2a3a4a 08 0102030405060708 00` + zeros(1184), no},
+		lineTest{"version 1 with an ID of 7 bytes", `c0 00000001 07 01020304050607 00 00 44b0` + zeros(1200), no},
+		lineTest{"version 1 with an ID of 21 bytes", `c0 00000001 15` + zeros(21) + `00 00 44b0` + zeros(1200), no},
+		lineTest{"version 1 with a token beyond the datagram", `c0 00000001 08 0102030405060708 00 7fff` + zeros(1200), no},
+		lineTest{"version 1 with a length beyond the datagram", `c0 00000001 08 0102030405060708 00 00 44b1` + zeros(1200), no},
+		lineTest{"version 1 with a packet too short for a sample", `c0 00000001 08 0102030405060708 00 00 13` + zeros(1200), no},
 		lineTest{"version 1, undecipherable", `c0 00000001 08 0102030405060708 00 00 44b0` + zeros(1200), yes(detect.Info{Protocol: "quic", Version: "1"})},
-		lineTest{"version 2", `d0 6b3343cf 08 0102030405060708 00 00` + zeros(1200), yes(detect.Info{Protocol: "quic", Version: "2"})},
+		lineTest{"version 2, undecipherable", `d0 6b3343cf 08 0102030405060708 00 00 44b0` + zeros(1200), yes(detect.Info{Protocol: "quic", Version: "2"})},
 		lineTest{"a short header", `40` + zeros(1200), no},
 		lineTest{"0-RTT", `d0 00000001 08 0102030405060708 00` + zeros(1200), no},
 	)
 	return all
 }
 
+// labels is hexadecimal for a name of labels of these lengths, without the root's; dotted is the same name as text.
+func labels(lengths ...int) string {
+	var all strings.Builder
+	for _, n := range lengths {
+		fmt.Fprintf(&all, "%02x%s", n, strings.Repeat("61", n))
+	}
+	return all.String()
+}
+
+func dotted(lengths ...int) string {
+	var all []string
+	for _, n := range lengths {
+		all = append(all, strings.Repeat("a", n))
+	}
+	return strings.Join(all, ".")
+}
+
 // zeros is hexadecimal for n bytes.
 func zeros(n int) string {
-	b := make([]byte, 2*n)
-	for i := range b {
-		b[i] = '0'
-	}
-	return string(b)
+	return strings.Repeat("00", n)
 }
 
 func FuzzRDP(f *testing.F)         { detecttest.Fuzz(f, detect.RDP(), openings(f)...) }

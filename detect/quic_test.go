@@ -81,12 +81,18 @@ func TestQUICHelloOfARealClient(t *testing.T) {
 
 func FuzzQUIC(f *testing.F) {
 	samples := append(openings(f), quicFlight(f, "quic.example.test", tls.X25519)...)
+	for _, b := range rfcInitials(f) {
+		samples = append(samples, b)
+	}
 	detecttest.Fuzz(f, detect.QUIC(), samples...)
 }
 
 func FuzzQUICHello(f *testing.F) {
 	for _, b := range quicFlight(f, "quic.example.test", tls.X25519MLKEM768) {
 		f.Add(b, b)
+	}
+	for _, b := range rfcInitials(f) {
+		f.Add(b, b[:7])
 	}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		hello, err := detect.QUICHello(a, b)
