@@ -67,7 +67,12 @@ const (
 	listRoom = 128
 )
 
-func isGREASE(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
+// IsGREASE says whether a value is reserved to be ignored (RFC 8701 §2).
+func IsGREASE(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
+
+// IsSignalling says whether a cipher suite is none: TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746 §3.3) or
+// TLS_FALLBACK_SCSV (RFC 7507 §4).
+func IsSignalling(suite uint16) bool { return suite == 0x00ff || suite == 0x5600 }
 
 func (h *ClientHello) appendJA3(b []byte) []byte {
 	b = strconv.AppendUint(b, uint64(h.LegacyVersion), 10)
@@ -82,7 +87,7 @@ func (h *ClientHello) appendJA3(b []byte) []byte {
 func appendDecimals(b []byte, list []uint16) []byte {
 	begin := len(b)
 	for _, v := range list {
-		if isGREASE(v) {
+		if IsGREASE(v) {
 			continue
 		}
 		if len(b) > begin {
@@ -143,13 +148,13 @@ func (h *ClientHello) appendJA4(b []byte) []byte {
 }
 
 // withoutGREASE removes GREASE values from list, in place.
-func withoutGREASE(list []uint16) []uint16 { return slices.DeleteFunc(list, isGREASE) }
+func withoutGREASE(list []uint16) []uint16 { return slices.DeleteFunc(list, IsGREASE) }
 
 // highestVersion is MaxVersion without an opinion about versions that TLS has not got.
 func (h *ClientHello) highestVersion() uint16 {
 	var highest uint16
 	for _, v := range h.SupportedVersions {
-		if !isGREASE(v) {
+		if !IsGREASE(v) {
 			highest = max(highest, v)
 		}
 	}
@@ -198,7 +203,7 @@ func appendALPN(b []byte, protocols []string) []byte {
 		}
 		first, last := p[0], p[len(p)-1]
 		switch {
-		case len(p) == 2 && isGREASE(uint16(first)<<8|uint16(last)):
+		case len(p) == 2 && IsGREASE(uint16(first)<<8|uint16(last)):
 			continue
 		case isAlphanumeric(first) && isAlphanumeric(last):
 			return append(b, first, last)

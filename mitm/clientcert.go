@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	pkcs12 "software.sslmate.com/src/go-pkcs12"
+
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 )
 
 // ClientCertificate is the certificate to show to servers with these names when they ask
@@ -26,6 +28,9 @@ func (c *ClientCertificate) matches(name string) bool {
 	name = strings.ToLower(name)
 	for _, pattern := range c.Names {
 		suffix, isWild := strings.CutPrefix(strings.ToLower(pattern), "*")
+		if isWild && suffix != "" && suffix[0] != '.' {
+			continue // it would be for names of others
+		}
 		if !isWild && suffix == name || isWild && strings.HasSuffix(name, suffix) {
 			return true
 		}
@@ -41,6 +46,16 @@ func (c *Config) clientCertificate(name string) *tls.Certificate {
 		}
 	}
 	return nil
+}
+
+// clientCertificate is the one to show to a server. One that does not verify is told that
+// there is none: who we are is for the server alone whose certificate is for its name.
+func (s *Server) clientCertificate(server *tlsbridge.Snapshot, minter *Minter) *tls.Certificate {
+	ours := s.config.clientCertificate(server.Name)
+	if ours != nil && !minter.trusts(server) {
+		return &tls.Certificate{}
+	}
+	return ours
 }
 
 // LoadCertificate reads a certificate with its key, and the intermediates that go with

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 	pkcs12 "software.sslmate.com/src/go-pkcs12"
 )
 
@@ -29,6 +31,7 @@ func TestAClientCertificateIsForItsNames(t *testing.T) {
 		{"*.example.com", "a.b.example.com", true},
 		{"*.example.com", "example.com", false},
 		{"*.example.com", "badexample.com", false},
+		{"*example.com", "badexample.com", false},
 		{"*", "anything.test", true},
 		{"*", "", true},
 		{"192.0.2.1", "192.0.2.1", true},
@@ -115,6 +118,33 @@ func TestLoadCertificate(t *testing.T) {
 			}
 			if err != nil || len(c.Certificate) != tt.chain || !bytes.Equal(c.Certificate[0], cert.Raw) || !key.Equal(c.PrivateKey) {
 				t.Errorf("LoadCertificate() = %d certificates, %v; want %d", len(c.Certificate), err, tt.chain)
+			}
+		})
+	}
+}
+
+// Whoever says a server's name without its certificate is not told who the operator is.
+func TestClientCertificatesAreForServersThatVerify(t *testing.T) {
+	w, key := newWorld(t), newKey(t)
+	s := &Server{config: Config{ClientCertificates: []ClientCertificate{{Names: []string{mintedName}, Certificate: tls.Certificate{Certificate: [][]byte{{1}}}}}}}
+	named := func(c *x509.Certificate) { c.DNSNames = []string{mintedName} }
+	good, impostor := issued(t, named, w.root, key.Public(), w.key), issued(t, named, nil, key.Public(), key)
+	for _, tt := range []struct {
+		name   string
+		leaf   *x509.Certificate
+		verify Verify
+		shown  bool
+	}{
+		{"verified", good, VerifyRefuse, true},
+		{"self-signed", impostor, VerifyRefuse, false},
+		{"self-signed, and mirrored", impostor, VerifyMirror, false},
+		{"self-signed, and nobody asks", impostor, VerifyIgnore, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := &Minter{Authority: w.ours, Roots: w.roots(), Verify: tt.verify}
+			got := s.clientCertificate(&tlsbridge.Snapshot{Name: mintedName, Chain: []*x509.Certificate{tt.leaf}}, m)
+			if got == nil || (len(got.Certificate) > 0) != tt.shown {
+				t.Errorf("%+v, want it to be shown: %v", got, tt.shown)
 			}
 		})
 	}

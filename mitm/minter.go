@@ -57,8 +57,7 @@ func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *de
 	if len(server.Chain) == 0 {
 		return nil, "", errors.New("the server has shown no certificate")
 	}
-	m.once.Do(func() { m.verifier = ca.NewVerifier(m.Roots) })
-	judgment := m.verifier.Verify(server.Chain, server.OCSPStaple, server.Name)
+	judgment := m.judge(server)
 	word := judgment.Verdict.String()
 	switch {
 	case m.Verify == VerifyRefuse && judgment.Verdict != ca.OK:
@@ -80,6 +79,16 @@ func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *de
 	return leaf, word, err
 }
 
+func (m *Minter) judge(server *tlsbridge.Snapshot) ca.Judgment {
+	m.once.Do(func() { m.verifier = ca.NewVerifier(m.Roots) })
+	return m.verifier.Verify(server.Chain, server.OCSPStaple, server.Name)
+}
+
+// trusts reports whether a server is who it says, or the operator does not ask.
+func (m *Minter) trusts(server *tlsbridge.Snapshot) bool {
+	return m.Verify == VerifyIgnore || m.judge(server).Verdict == ca.OK
+}
+
 // alertFor is what a client would say to a server with such a certificate (RFC 8446 §6.2).
 func alertFor(verdict ca.Verdict) tlsbridge.Alert {
 	const (
@@ -89,7 +98,7 @@ func alertFor(verdict ca.Verdict) tlsbridge.Alert {
 		unknownCA          tlsbridge.Alert = 48
 	)
 	switch verdict {
-	case ca.BadSignature, ca.WrongHost:
+	case ca.BadSignature, ca.WrongHost, ca.WeakKey:
 		return badCertificate
 	case ca.Revoked:
 		return certificateRevoked

@@ -369,3 +369,21 @@ func BenchmarkMinter(b *testing.B) {
 		})
 	}
 }
+
+// A key that clients refuse is not replaced by one that they accept under a trusted signature.
+func TestAWeakKeyIsNotMadeStrong(t *testing.T) {
+	w := newWorld(t)
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := issued(t, func(c *x509.Certificate) { c.DNSNames = []string{mintedName} }, w.root, key.Public(), w.key)
+	m := &Minter{Authority: w.ours, Roots: w.roots()}
+	shown, word, err := m.Mint(t.Context(), &tlsbridge.Snapshot{Name: mintedName, Chain: []*x509.Certificate{leaf}}, &detect.ClientHello{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shown.Leaf.Verify(w.trust); err == nil || word != "weak key" {
+		t.Errorf("verdict %q, and what the client is shown verifies: %v", word, err == nil)
+	}
+}

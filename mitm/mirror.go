@@ -58,14 +58,15 @@ func LoadECHKeys(file string) ([]tls.EncryptedClientHelloKey, error) {
 
 // mirror is how TLS between a client and a server is bridged.
 func (s *Server) mirror(limiter *tlsbridge.Limiter) tlsbridge.Config {
+	minter := &Minter{Authority: s.authority, Roots: s.config.Roots, Verify: s.config.Verify, LeafCert: s.config.LeafCert}
 	c := tlsbridge.Config{
-		Minter:    &Minter{Authority: s.authority, Roots: s.config.Roots, Verify: s.config.Verify, LeafCert: s.config.LeafCert},
+		Minter:    minter,
 		Policy:    s.policy,
 		Port:      tlsPort,
 		Limiter:   limiter,
 		MutualTLS: s.config.MutualTLS,
 		ClientCertificate: func(server *tlsbridge.Snapshot) *tls.Certificate {
-			return s.config.clientCertificate(server.Name)
+			return s.clientCertificate(server, minter)
 		},
 		Refused:  s.refused,
 		Tickets:  tlsbridge.NewTickets(s.secret),

@@ -32,9 +32,8 @@ func (a Alert) String() string {
 }
 
 const (
-	contentTypeChangeCipherSpec = 20
-	contentTypeAlert            = 21
-	contentTypeHandshake        = 22
+	contentTypeAlert     = 21
+	contentTypeHandshake = 22
 
 	levelWarning = 1
 	levelFatal   = 2

@@ -60,9 +60,16 @@ func (r *relay) serverFailed(ctx context.Context, err error) error {
 		denied *Refused
 	)
 	isHandshake := errors.As(err, &failed)
-	if why, ours := r.rescuable(err); ours && r.canRescue(ctx) {
-		r.Memory.learn(r.lessonKey(), lesson{rescue: why})
-		return r.pass(ctx, "rescued: "+why)
+	if why, ours := r.rescuable(err); ours && r.b.Limits().Fail != bridge.FailClosed {
+		redialled := r.redial(ctx)
+		if redialled == nil {
+			r.Memory.learn(r.lessonKey(), lesson{rescue: why})
+			return r.pass(ctx, "rescued: "+why)
+		}
+		if gone := (*bridge.Failure)(nil); errors.As(redialled, &gone) && gone.By == bridge.ByClient {
+			r.push("the client left before it was rescued")
+			return redialled
+		}
 	}
 	switch {
 	case errors.As(err, &denied):
@@ -105,13 +112,9 @@ func (r *relay) rescuable(err error) (why string, ours bool) {
 	return "", false
 }
 
-// canRescue connects the server side again, for the client's own hello, where that is
-// allowed and possible.
-func (r *relay) canRescue(ctx context.Context) bool {
-	if r.b.Limits().Fail == bridge.FailClosed {
-		return false
-	}
-	return r.b.While(ctx, bridge.Client, r.b.Redial) == nil
+// redial connects the server side again, for the client's own hello.
+func (r *relay) redial(ctx context.Context) error {
+	return r.b.While(ctx, bridge.Client, r.b.Redial)
 }
 
 // clientFailed is what becomes of a flow whose client did not finish its handshake,

@@ -182,6 +182,9 @@ func (a *attempt[S]) abandon(why error) {
 // peer's turn.
 func (a *attempt[S]) ask(r *CertificateRequest) (*tls.Certificate, error) {
 	a.h.pause()
+	if a.ctx.Err() != nil { // the turn had ended before it was stopped
+		return nil, context.Cause(a.ctx)
+	}
 	q := &question{r, make(chan answer, 1)}
 	select {
 	case a.asked <- q:

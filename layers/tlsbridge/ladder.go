@@ -44,13 +44,14 @@ func (r *relay) climb(ctx, while context.Context) (*serverSide, error) {
 // shakeServer shakes hands with the server over s, to the end or to a question.
 func (r *relay) shakeServer(ctx, while context.Context, s *bridge.Stream) (*serverSide, error) {
 	server := &serverSide{}
+	var shown *Snapshot // of the handshake's goroutine until that is over
 	offer := &Offer{
 		Hello: r.hello, Changes: r.lesson.changes, Sessions: r.Sessions.of(r.b.Flow(), r.hello), KeyLog: r.KeyLog,
 	}
 	server.attempt = begin(ctx, bridge.Server, s, r.Limiter, r.b.Limits().Turn,
 		func(ctx context.Context, under net.Conn, ask asker) (session Session, err error) {
 			offer.Certificate = r.certificate(ask)
-			session, server.shown, err = r.Hello.Handshake(ctx, under, offer)
+			session, shown, err = r.Hello.Handshake(ctx, under, offer)
 			return session, err
 		})
 	question, err := server.wait(while)
@@ -58,8 +59,9 @@ func (r *relay) shakeServer(ctx, while context.Context, s *bridge.Stream) (*serv
 		return nil, err
 	}
 	if server.question = question; question != nil {
-		server.shown = question.Server
+		shown = question.Server
 	}
+	server.shown = shown
 	if err := r.complete(server); err != nil {
 		server.abandon(err)
 		return nil, err

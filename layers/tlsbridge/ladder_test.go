@@ -135,7 +135,7 @@ func TestAnAlertToAChangedHelloIsNotTheClients(t *testing.T) {
 func TestTheMemoryForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory()
-		k := lessonKey{ja4: "a"}
+		k := hashed[lessonKey]("a")
 		m.learn(k, lesson{changes: 3})
 		time.Sleep(lessonsWhile - time.Second)
 		if got := m.recall(k); got.changes != 3 {

@@ -1,10 +1,11 @@
 package tlsbridge
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"io"
 	"time"
 
-	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/internal/expiring"
 )
@@ -27,20 +28,25 @@ const (
 // NewMemory returns an empty Memory.
 func NewMemory() *Memory { return &Memory{expiring.New[lessonKey, lesson](lessonsKept)} }
 
-// lessonKey is a server as it shows itself to one client.
-type lessonKey struct {
-	client string // its host
-	target bridge.Addr
-	name   string // server_name
-	ja4    string
-	groups string // of supported_groups: JA4 leaves them out, and a lesson may be about them
+// lessonKey is a server as it shows itself to one client: of the client the host, the target,
+// server_name, JA4, and the groups, which JA4 leaves out, and a lesson may be about them.
+type lessonKey [sha256.Size]byte
+
+// hashed is a key of parts that a client may make as long as it likes.
+func hashed[K ~[sha256.Size]byte](parts ...string) K {
+	h := sha256.New()
+	for _, part := range parts {
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
+		io.WriteString(h, part)
+	}
+	return K(h.Sum(nil))
 }
 
 // groupsOf writes the groups of a hello without GREASE, which differs each time.
 func groupsOf(h *detect.ClientHello) string {
 	var b []byte
 	for _, g := range h.SupportedGroups {
-		if !isGREASE(g) {
+		if !detect.IsGREASE(g) {
 			b = binary.BigEndian.AppendUint16(b, g)
 		}
 	}

@@ -2,6 +2,7 @@ package tlsbridge
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -173,4 +174,25 @@ type namedHandshaker struct {
 
 func handshakers() []namedHandshaker {
 	return []namedHandshaker{{"Go's hello", GoHello()}, {"the client's hello", Mirror()}}
+}
+
+// The server's handshake is given up while it waits for the client's answer, and the client's is about to begin.
+func TestAFlowThatIsCancelledDuringAQuestion(t *testing.T) {
+	bridgetest.Baseline(t)
+	addr, saw := echoTLS(t, asking(tls.VersionTLS13, tls.RequestClientCert))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	minter := minterFunc(func() (*tls.Certificate, error) {
+		cancel()
+		<-saw // the server's side of that handshake is over
+		return certificate("ECDSA"), nil
+	})
+	p := &bridge.Proxy{Handler: bridge.Chain(Relay(Config{Minter: minter, MutualTLS: MutualAsk})), Hop: bridge.FixedHop(addr)}
+	client, near := bridgetest.Pipe(1 << 20)
+	defer client.Close()
+	client.Write(helloOf(t, clientConfig()))
+	out := p.ServeConn(ctx, near)
+	if caught := (*bridge.PanicError)(nil); errors.As(out.Err, &caught) {
+		t.Errorf("outcome %v by %v: %v", out.Reason, out.EndedBy, out.Err)
+	}
 }

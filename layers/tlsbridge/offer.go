@@ -47,7 +47,7 @@ func (o *offer) versions(hello *detect.ClientHello) {
 		switch {
 		case v >= utls.VersionTLS10 && v <= utls.VersionTLS13:
 			o.min, o.max = min(o.min, v), max(o.max, v)
-		case !isGREASE(v):
+		case !detect.IsGREASE(v):
 			o.less = true
 		}
 	}
@@ -61,7 +61,7 @@ func (o *offer) keyExchange(hello *detect.ClientHello) {
 		case utls.X25519MLKEM768, utls.X25519, utls.CurveP256, utls.CurveP384, utls.CurveP521:
 			o.groups = append(o.groups, id)
 		default:
-			o.less = o.less || !isGREASE(g)
+			o.less = o.less || !detect.IsGREASE(g)
 		}
 	}
 	classical := slices.ContainsFunc(o.groups, func(g utls.CurveID) bool { return g != utls.X25519MLKEM768 })
@@ -70,7 +70,7 @@ func (o *offer) keyExchange(hello *detect.ClientHello) {
 		switch {
 		case slices.Contains(rsa, id), classical && slices.Contains(ecdhe, id):
 			o.suites = append(o.suites, id)
-		case !isGREASE(id) && !isSignalling(id) && id>>8 != 0x13:
+		case !detect.IsGREASE(id) && !detect.IsSignalling(id) && id>>8 != 0x13:
 			o.less = true
 		}
 	}
@@ -92,10 +92,3 @@ func suitesBelow13() (ecdhe, rsa []uint16) {
 	}
 	return ecdhe, rsa
 }
-
-// isGREASE reports whether v is reserved to be ignored (RFC 8701 §2).
-func isGREASE(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
-
-// isSignalling reports whether a cipher suite is none: TLS_EMPTY_RENEGOTIATION_INFO_SCSV
-// (RFC 5746 §3.3) and TLS_FALLBACK_SCSV (RFC 7507 §4).
-func isSignalling(id uint16) bool { return id == 0x00ff || id == 0x5600 }

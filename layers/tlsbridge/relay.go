@@ -256,7 +256,7 @@ func (r *relay) answerClient(ctx context.Context, server *serverSide) (*conn, er
 	config, limit := pinned(server.shown, server.leaf), r.b.Limits().Turn
 	config.KeyLogWriter, config.EncryptedClientHelloKeys = r.KeyLog, r.ECHKeys
 	if r.Tickets != nil {
-		r.Tickets.bind(config, bondOf(server.shown, server.leaf))
+		r.Tickets.bind(config, bondOf(server.shown, r.info.Verdict, server.leaf))
 	}
 	if server.question != nil {
 		server.question.askAs(config)
@@ -281,7 +281,7 @@ func (r *relay) answerClient(ctx context.Context, server *serverSide) (*conn, er
 // lessonKey is what is remembered of the server by.
 func (r *relay) lessonKey() lessonKey {
 	f := r.b.Flow()
-	return lessonKey{f.Client().Host, f.Target(), r.hello.ServerName, r.info.ClientJA4, groupsOf(r.hello)}
+	return hashed[lessonKey](f.Client().Host, f.Target().String(), r.hello.ServerName, r.info.ClientJA4, groupsOf(r.hello))
 }
 
 // name is whom the server's certificate is verified for. Certificates have no final dot.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -310,4 +311,30 @@ func contains(list []uint16, v uint16) bool {
 		}
 	}
 	return false
+}
+
+// A client that leaves while the server is dialled again for it has left: nobody has failed.
+func TestAClientThatLeavesDuringARescueHasLeft(t *testing.T) {
+	bridgetest.Baseline(t)
+	addr, _ := echoTLS(t, asking(tls.VersionTLS13, tls.RequireAnyClientCert))
+	var dials atomic.Int32
+	redialled := make(chan struct{})
+	l := run(t, &bridge.Proxy{
+		Handler: relayed(), Hop: bridge.FixedHop(addr),
+		Dial: func(ctx context.Context, hop bridge.Addr, _ *bridge.Flow) (net.Conn, error) {
+			if dials.Add(1) > 1 {
+				close(redialled)
+				<-ctx.Done()
+				return nil, context.Cause(ctx)
+			}
+			return (&net.Dialer{}).DialContext(ctx, "tcp", hop.String())
+		},
+	})
+	c := l.dial(t)
+	c.Write(helloOf(t, clientConfig()))
+	<-redialled
+	c.Close()
+	if flow, out := l.ends(t); out.Reason != bridge.PeerClosed || out.EndedBy != bridge.ByClient {
+		t.Errorf("outcome %+v, frames %+v; want that the client has left", out, flow.Frames())
+	}
 }

@@ -1,6 +1,7 @@
 package tlsbridge
 
 import (
+	"crypto/sha256"
 	"slices"
 	"time"
 
@@ -13,9 +14,16 @@ import (
 
 // Sessions keeps the tickets that servers gave. Clients do not share them: the server could
 // tell from a ticket which connections belong together (RFC 8446 §C.4). It holds those of
-// 2,000 clients and servers for two hours at most. It is safe for concurrent use.
+// 2,000 clients and servers for two hours at most, but none that are larger than any that is
+// needed. It is safe for concurrent use.
 type Sessions struct {
-	tickets *expiring.Cache[sessionKey, []*utls.ClientSessionState]
+	tickets *expiring.Cache[sessionKey, []ticket]
+}
+
+// ticket is one that a server gave.
+type ticket struct {
+	state *utls.ClientSessionState
+	until time.Time
 }
 
 const (
@@ -25,20 +33,20 @@ const (
 	// ticketsKept bounds the tickets of one client for one server. In TLS 1.3 each is
 	// good for one connection, and browsers open some at once.
 	ticketsKept = 4
+
+	// largestSession is the most bytes of a ticket and of the certificates that are kept with
+	// it. Servers that put the client's certificate into tickets stay below it.
+	largestSession = 16 << 10
 )
 
 // NewSessions returns an empty Sessions.
 func NewSessions() *Sessions {
-	return &Sessions{expiring.New[sessionKey, []*utls.ClientSessionState](sessionsKept)}
+	return &Sessions{expiring.New[sessionKey, []ticket](sessionsKept)}
 }
 
-// sessionKey is one client's way to speak with one server.
-type sessionKey struct {
-	client string // its host
-	server bridge.Addr
-	name   string // server_name
-	kind   string // of the client's program
-}
+// sessionKey is one client's way to speak with one server: of the client the host, the target,
+// server_name, and the kind of the client's program.
+type sessionKey [sha256.Size]byte
 
 // of returns the tickets of a flow's client for its server. They are used only if the client
 // tries to resume a session of its own: its hello says so, and the server's must too.
@@ -47,7 +55,7 @@ func (s *Sessions) of(f *bridge.Flow, hello *detect.ClientHello) utls.ClientSess
 		return nil
 	}
 	return &ticketDrawer{
-		s, sessionKey{f.Client().Host, f.Target(), hello.ServerName, kindOf(hello)}, triesToResume(hello),
+		s, hashed[sessionKey](f.Client().Host, f.Target().String(), hello.ServerName, kindOf(hello)), triesToResume(hello),
 	}
 }
 
@@ -88,31 +96,49 @@ func (d *ticketDrawer) Get(string) (found *utls.ClientSessionState, ok bool) {
 	if !d.open {
 		return nil, false
 	}
-	d.sessions.tickets.Update(d.key, func(all []*utls.ClientSessionState, _ bool) ([]*utls.ClientSessionState, time.Duration) {
+	d.sessions.tickets.Update(d.key, func(all []ticket, _ bool) ([]ticket, time.Duration) {
 		if len(all) == 0 {
 			return nil, 0
 		}
-		found, ok = all[len(all)-1], true
-		if found.Vers() == utls.VersionTLS13 {
+		newest := all[len(all)-1]
+		if time.Now().Before(newest.until) {
+			found, ok = newest.state, true
+		}
+		if newest.state.Vers() == utls.VersionTLS13 {
 			all = slices.Clone(all[:len(all)-1])
 		}
-		if len(all) == 0 {
-			return nil, 0
-		}
-		return all, sessionsWhile
+		return kept(all)
 	})
 	return found, ok
 }
 
 // Put adds a ticket. Nil means that the last one was not good: the others are as old.
-func (d *ticketDrawer) Put(_ string, ticket *utls.ClientSessionState) {
-	d.sessions.tickets.Update(d.key, func(all []*utls.ClientSessionState, _ bool) ([]*utls.ClientSessionState, time.Duration) {
-		if ticket == nil {
+func (d *ticketDrawer) Put(_ string, state *utls.ClientSessionState) {
+	d.sessions.tickets.Update(d.key, func(all []ticket, _ bool) ([]ticket, time.Duration) {
+		switch {
+		case state == nil:
 			return nil, 0
-		}
-		if len(all) >= ticketsKept {
+		case sizeOf(state) > largestSession:
+			return kept(all)
+		case len(all) >= ticketsKept:
 			all = all[len(all)-ticketsKept+1:]
 		}
-		return append(slices.Clone(all), ticket), sessionsWhile
+		return kept(append(slices.Clone(all), ticket{state, time.Now().Add(sessionsWhile)}))
 	})
+}
+
+// kept is tickets, the newest last, and for how long one of them is good.
+func kept(all []ticket) ([]ticket, time.Duration) {
+	if len(all) == 0 {
+		return nil, 0
+	}
+	return all, time.Until(all[len(all)-1].until)
+}
+
+func sizeOf(state *utls.ClientSessionState) int {
+	size := len(state.SessionTicket())
+	for _, c := range state.ServerCertificates() {
+		size += len(c.Raw)
+	}
+	return size
 }

@@ -15,8 +15,9 @@ import (
 // There is one for each day (UTC), and the one of the day before is still taken. It is safe
 // for concurrent use, and shared by all layers whose tickets the others are to take.
 //
-// A ticket is taken only where a full handshake would show the very same certificate: it
-// names the server's and ours. So what was true when the client checked it still is.
+// A ticket is taken only where a full handshake would show the very same certificate, and the
+// server's has not become another in the eyes of the Minter: it may have expired since, which
+// a client that resumes does not look at.
 type Tickets struct {
 	secret []byte
 
@@ -73,15 +74,15 @@ func (t *Tickets) bind(config *tls.Config, bond []byte) {
 	}
 }
 
-// bondOf is what a ticket is bound to: the server's certificate, what the client was shown in
-// its place, for which name, and what was agreed on with the server.
+// bondOf is what a ticket is bound to: the server's certificate, what verifying it came to, what
+// the client was shown in its place, for which name, and what was agreed on with the server.
 //
 // RFC 6066 §3: a server "MUST NOT accept the request to resume the session if the
 // server_name extension contains a different name". crypto/tls does not look at that.
-func bondOf(server *Snapshot, leaf *tls.Certificate) []byte {
+func bondOf(server *Snapshot, verdict string, leaf *tls.Certificate) []byte {
 	h := sha256.New()
-	h.Write([]byte("mitm session v1"))
-	for _, part := range [][]byte{server.Chain[0].Raw, leaf.Certificate[0], []byte(server.Name), []byte(server.ALPN)} {
+	h.Write([]byte("mitm session v2"))
+	for _, part := range [][]byte{server.Chain[0].Raw, []byte(verdict), leaf.Certificate[0], []byte(server.Name), []byte(server.ALPN)} {
 		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
 		h.Write(part)
 	}

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	utls "github.com/refraction-networking/utls"
+
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/bridge/bridgetest"
 	"github.com/bridgeio/bridgeio/detect"
@@ -68,6 +70,61 @@ func infoOf(t *testing.T, f *bridge.Flow) *Info {
 		t.Fatalf("frames %+v, want an *Info", f.Frames())
 	}
 	return info
+}
+
+// aging is remembering whose verdict changes, as it does when a certificate expires.
+type aging struct {
+	remembering
+	words []string
+}
+
+func (m *aging) Mint(ctx context.Context, server *Snapshot, hello *detect.ClientHello) (*tls.Certificate, string, error) {
+	leaf, _, err := m.remembering.Mint(ctx, server, hello)
+	word := m.words[0]
+	m.words = m.words[1:]
+	return leaf, word, err
+}
+
+// A client that resumes does not look at the certificate: it must not where that would be another matter now.
+func TestATicketDoesNotOutliveTheVerdict(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			bridgetest.Baseline(t)
+			addr, _ := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}, MinVersion: version, MaxVersion: version})
+			l := newLab(t, bridge.Chain(Relay(Config{Minter: &aging{words: []string{"ok", "ok", "expired", "expired"}}, Tickets: NewTickets(nil)})), addr, bridge.Limits{})
+			config := clientConfig()
+			config.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+			for i, want := range []bool{false, true, false, true} {
+				if state, _ := talk(t, l, "127.0.0.1", config); state.DidResume != want {
+					t.Errorf("connection %d resumed: %v, want %v", i+1, state.DidResume, want)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatIsKeptOfServersTickets(t *testing.T) {
+	small := utls.MakeClientSessionState([]byte("ticket"), utls.VersionTLS12, 0xc02f, nil, nil, nil)
+	t.Run("for two hours at most, however often it is used", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			d := &ticketDrawer{NewSessions(), hashed[sessionKey]("a"), true}
+			d.Put("", small)
+			for _, want := range []bool{true, true, false, false} {
+				time.Sleep(50 * time.Minute)
+				if _, ok := d.Get(""); ok != want {
+					t.Errorf("there after %v: %v, want %v", time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)), ok, want)
+				}
+			}
+		})
+	})
+	t.Run("none that is too large, and those before it stay", func(t *testing.T) {
+		d := &ticketDrawer{NewSessions(), hashed[sessionKey]("a"), true}
+		d.Put("", small)
+		d.Put("", utls.MakeClientSessionState(make([]byte, largestSession+1), utls.VersionTLS12, 0xc02f, nil, nil, nil))
+		if got, ok := d.Get(""); !ok || got != small {
+			t.Errorf("kept %v, %v", got, ok)
+		}
+	})
 }
 
 func TestSessionsAreResumedOnBothSidesOrOnNone(t *testing.T) {

@@ -56,7 +56,8 @@ import (
 )
 
 const (
-	// cachedLeaves bounds the cache: at two to four kilobytes each, some 30 MB when it is full.
+	// cachedLeaves bounds the cache: at two to four kilobytes each, some 30 MB when it is full, and ten times
+	// that when all servers have certificates of [largestLeaf].
 	cachedLeaves = 10_000
 	// soon is how long before its end an authority is worth a warning: installing a new one takes people time.
 	soon = 30 * 24 * time.Hour

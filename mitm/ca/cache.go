@@ -40,8 +40,15 @@ func (c *cache) get(id leafID) (*tls.Certificate, bool) {
 	return e.Value.(*entry).leaf, true
 }
 
+// largestLeaf is the most bytes of a leaf that is kept, with its issuers and its staple. Real ones have a tenth of that;
+// others cost a signature each time.
+const largestLeaf = 32 << 10
+
 // add stores a leaf that is not in the cache.
 func (c *cache) add(id leafID, leaf *tls.Certificate) {
+	if sizeOf(leaf) > largestLeaf {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.byID[id] = c.recent.PushFront(&entry{id, leaf})
@@ -50,4 +57,12 @@ func (c *cache) add(id leafID, leaf *tls.Certificate) {
 	}
 	last := c.recent.Remove(c.recent.Back()).(*entry)
 	delete(c.byID, last.id)
+}
+
+func sizeOf(leaf *tls.Certificate) int {
+	size := len(leaf.OCSPStaple)
+	for _, cert := range leaf.Certificate {
+		size += len(cert)
+	}
+	return size
 }

@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"reflect"
@@ -12,7 +13,7 @@ import (
 // the least trusting one.
 type Verdict uint8
 
-// The verdicts. The first four take the trust away from the leaf, the others leave it to the copied fields.
+// The verdicts. The first five take the trust away from the leaf, the others leave it to the copied fields.
 const (
 	// UnknownIssuer is a chain that leads to no root, or does not verify for a reason that a copied field cannot
 	// repeat: an expired intermediate, a wrong usage. The untrusted authority signs.
@@ -25,6 +26,9 @@ const (
 	// Revoked is a chain that is good but for what its issuer says of the leaf in the response that the server
 	// stapled. The untrusted authority signs.
 	Revoked
+	// WeakKey is a chain that is good, of a leaf with a shorter RSA key than any that we have. The untrusted authority
+	// signs: clients that want longer keys would else be shown one.
+	WeakKey
 	// Expired is a chain that is good but for the leaf's dates: it is past, or not yet valid. The dates are copied.
 	Expired
 	// WrongHost is a chain that is good for other names. The names are copied.
@@ -44,6 +48,8 @@ func (v Verdict) String() string {
 		return "self-signed"
 	case Revoked:
 		return "revoked"
+	case WeakKey:
+		return "weak key"
 	case Expired:
 		return "expired"
 	case WrongHost:
@@ -82,12 +88,19 @@ func classify(chain []*x509.Certificate, roots *x509.CertPool, dnsName string, n
 		return BadSignature, nil
 	case err != nil:
 		return UnknownIssuer, nil
+	case hasWeakKey(leaf):
+		return WeakKey, verified
 	case now.Before(leaf.NotBefore) || now.After(leaf.NotAfter):
 		return Expired, verified
 	case dnsName != "" && leaf.VerifyHostname(dnsName) != nil:
 		return WrongHost, verified
 	}
 	return OK, verified
+}
+
+func hasWeakKey(leaf *x509.Certificate) bool {
+	key, ok := leaf.PublicKey.(*rsa.PublicKey)
+	return ok && key.N.BitLen() < minRSABits
 }
 
 // withinLife is now, or the moment of the leaf's life nearest to it. There, only what is wrong besides the leaf's

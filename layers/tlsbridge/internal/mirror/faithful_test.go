@@ -32,7 +32,7 @@ func masked(h *detect.ClientHello) []byte {
 		case extKeyShare:
 			for rest := data[2:]; len(rest) >= 4; {
 				n := 4 + int(binary.BigEndian.Uint16(rest[2:]))
-				if !isGREASE(binary.BigEndian.Uint16(rest)) {
+				if !detect.IsGREASE(binary.BigEndian.Uint16(rest)) {
 					clear(rest[4:n])
 				}
 				rest = rest[n:]
@@ -79,7 +79,7 @@ func fresh(h *detect.ClientHello) [][]byte {
 	}
 	if shares, ok := h.Extension(extKeyShare); ok {
 		for _, s := range split(shares) {
-			if !isGREASE(s.group) {
+			if !detect.IsGREASE(s.group) {
 				parts = append(parts, s.data)
 			}
 		}
@@ -280,12 +280,12 @@ func TestChangesChangeWhatTheyName(t *testing.T) {
 			}
 			ours := parse(t, capture(t, hello, Config{Changes: KnownGroups | KnownSuites}))
 			for _, g := range append(slices.Clone(ours.SupportedGroups), ours.KeyShareGroups...) {
-				if !isGREASE(g) && !isKnownGroup(g) {
+				if !detect.IsGREASE(g) && !isKnownGroup(g) {
 					t.Errorf("group %d is there", g)
 				}
 			}
 			for _, id := range ours.CipherSuites {
-				if !isGREASE(id) && !isSignalling(id) && !knownSuites[id] {
+				if !detect.IsGREASE(id) && !detect.IsSignalling(id) && !knownSuites[id] {
 					t.Errorf("suite %04x is there", id)
 				}
 			}

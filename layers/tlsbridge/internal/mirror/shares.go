@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"slices"
 
+	"github.com/bridgeio/bridgeio/detect"
 	utls "github.com/refraction-networking/utls"
 )
 
@@ -33,7 +34,7 @@ func (s *spec) newKeyShare(data []byte) (*utls.KeyShareExtension, error) {
 	theirs := split(data)
 	reused := reusesKey(theirs)
 	for _, t := range theirs {
-		if s.changes&KnownGroups != 0 && !isGREASE(t.group) && !isKnownGroup(t.group) {
+		if s.changes&KnownGroups != 0 && !detect.IsGREASE(t.group) && !isKnownGroup(t.group) {
 			continue
 		}
 		ours, err := s.share(t.group, t.data, reused)
@@ -121,7 +122,7 @@ func split(data []byte) []share {
 // a share that the client has not sent.
 func (s *spec) share(group uint16, like []byte, reused bool) ([]byte, error) {
 	switch {
-	case isGREASE(group):
+	case detect.IsGREASE(group):
 		return like, nil
 	case !isKnownGroup(group):
 		s.shares.filled = true

@@ -61,13 +61,13 @@ func build(hello *detect.ClientHello, c Config) (*spec, error) {
 		return nil, err
 	}
 	if s.changes&KnownSuites != 0 {
-		s.suites = slices.DeleteFunc(s.suites, func(id uint16) bool { return !isGREASE(id) && !isSignalling(id) && !knownSuites[id] })
+		s.suites = slices.DeleteFunc(s.suites, func(id uint16) bool { return !detect.IsGREASE(id) && !detect.IsSignalling(id) && !knownSuites[id] })
 		if !slices.ContainsFunc(s.suites, func(id uint16) bool { return knownSuites[id] }) {
 			return nil, &Unbridgeable{Reason: "no cipher suite that is known here"}
 		}
 	}
 	if s.changes&KnownGroups != 0 {
-		s.groups = slices.DeleteFunc(s.groups, func(id uint16) bool { return !isGREASE(id) && !isKnownGroup(id) })
+		s.groups = slices.DeleteFunc(s.groups, func(id uint16) bool { return !detect.IsGREASE(id) && !isKnownGroup(id) })
 	}
 	for _, e := range hello.Extensions {
 		if without(e.ID)&s.changes != 0 {
@@ -217,13 +217,6 @@ func list16(values []uint16) []byte {
 	}
 	return b
 }
-
-// isGREASE reports whether v is reserved to be ignored (RFC 8701 §2).
-func isGREASE(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
-
-// isSignalling reports whether a cipher suite is none: TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746 §3.3) and
-// TLS_FALLBACK_SCSV (RFC 7507 §4).
-func isSignalling(id uint16) bool { return id == 0x00ff || id == 0x5600 }
 
 // knownSuites are the cipher suites that utls has.
 var knownSuites = func() map[uint16]bool {
