@@ -74,8 +74,12 @@ func (s *Server) detection(tls bridge.Layer) bridge.Layer {
 		httpProxy   = []bridge.Layer{s.httpProxy()}
 		httpRelay   = []bridge.Layer{httpconnect.Relay()}
 	)
+	patience := s.config.Limits.WithDefaults().Turn
+	if patience < time.Hour { // else there is next to no limit
+		patience *= helloTurns
+	}
 	cases := []layers.Case{
-		{Detector: detect.TLS(), Within: helloPatience, Layers: []bridge.Layer{tls}},
+		{Detector: detect.TLS(), Within: patience, Layers: []bridge.Layer{tls}},
 		{Detector: detect.SSLv2(), Layers: []bridge.Layer{tls}},
 		{Detector: detect.SOCKS5(), When: noHop, Layers: socksServer},
 		{Detector: detect.SOCKS5(), Layers: socksRelay},
@@ -89,9 +93,9 @@ func (s *Server) detection(tls bridge.Layer) bridge.Layer {
 	return layers.Switch{Cases: slices.Concat(cases, upgrades(), named(), []layers.Case{unknown})}.Layer()
 }
 
-// helloPatience is how long a ClientHello may take to come: one with keys of post-quantum
-// groups is long, and lines are slow.
-const helloPatience = time.Minute
+// helloTurns is how many turns' time a ClientHello may take to come: one with keys of
+// post-quantum groups is long, and lines are slow.
+const helloTurns = 6
 
 // upgrades are the protocols that may change to TLS once they have begun. Inside of TLS
 // none does.
@@ -133,19 +137,21 @@ func serverFirst() detect.Detector {
 }
 
 // isPlain reports whether a server is known, and nothing was encrypted so far.
-func isPlain(b *bridge.Bridge) bool { return !noHop(b) && !b.Flow().Decrypted() }
+func isPlain(b *bridge.Bridge) bool { return hasHop(b) && !b.Flow().Decrypted() }
 
-// named are the protocols that are only named, and passed on. The PROXY protocol is not
-// among them: who may speak it is for the entrance to say.
+// named are the protocols that are only named, and passed on: to a server, so one must be
+// known. The PROXY protocol is not among them: who may speak it is for the entrance to say.
 func named() []layers.Case {
 	var cases []layers.Case
 	for _, d := range slices.Concat(detect.Clients()[2:], detect.Servers()) {
 		if d.Name != "tls" && d.Name != "sslv2" && d.Name != "socks5" && d.Name != "socks4" && d.Name != "connect" {
-			cases = append(cases, layers.Case{Detector: d})
+			cases = append(cases, layers.Case{Detector: d, When: hasHop})
 		}
 	}
 	return cases
 }
+
+func hasHop(b *bridge.Bridge) bool { return !noHop(b) }
 
 func noHop(b *bridge.Bridge) bool { return b.Hop().IsZero() && b.Server == nil }
 

@@ -98,8 +98,9 @@ func Dovecot(ports MailPorts, leaf Leaf) Program {
 		fmt.Fprintf(&conf, "service %s {\n inet_listener %s {\n  address = 127.0.0.1\n  port = %d\n }\n}\n", s.service, s.listener, s.port)
 	}
 	return Program{
-		Name: "dovecot",
-		Args: []string{"-F", "-c", Here + "/dovecot.conf"},
+		Name: "sh",
+		Args: script("mkdir HERE/mail", "chown mail HERE/mail", "exec $(command -v dovecot) -F -c HERE/dovecot.conf"),
+		Env:  sbin(),
 		Files: withLeaf(leaf, map[string]string{"dovecot.conf": `base_dir = @HERE@/run
 state_dir = @HERE@/state
 log_path = /dev/stderr
