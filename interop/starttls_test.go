@@ -83,8 +83,9 @@ func startDaemon(t *testing.T, d daemon) upgradable {
 // routes are the ways to a server whose certificate a root has signed.
 func routes(t *testing.T, port int, root string) map[string]route {
 	t.Helper()
-	reverse := startMitm(t, "--listen", "127.0.0.1:0", "--connect", at(port), "--trust", root)
-	forward := startMitm(t, "--listen", "127.0.0.1:0", "--trust", root)
+	// MariaDB asks each client for a certificate.
+	reverse := startMitm(t, "--listen", "127.0.0.1:0", "--connect", at(port), "--trust", root, "--mtls", "ask")
+	forward := startMitm(t, "--listen", "127.0.0.1:0", "--trust", root, "--mtls", "ask")
 	return map[string]route{
 		"straight":      {reverse, "", portOf(t, reverse.addrs[0])},
 		"below SOCKS5":  {forward, "socks5>", tunnelled(t, forward, socks5(at(port)))},
@@ -244,14 +245,14 @@ func sessions() []session {
 			"smtp", "swaks without TLS", cli(nil, "swaks", "--server", "localhost", "--port", "{port}", "--to", "bob@example.test", "--from", "alice@example.test"),
 			`250 2\.0\.0 Ok: queued`,
 		},
-		{"ftp", "curl", curl("ftp://localhost:{port}/hello.txt"), `hello from vsftpd`},
+		{"ftp", "curl", cli(nil, "curl", curlArgs("-v", "--ftp-ssl-control", "--cacert", "{root}", "ftp://localhost:{port}/hello.txt")...), `hello from vsftpd`},
 		{"mysql", "mariadb, verifying", cli(nil, "mariadb", "--no-defaults", "-h", "localhost", "-P", "{port}", "--protocol=tcp", "-u", "alice",
 			"--ssl-ca={root}", "--ssl-verify-server-cert", "-e", "show status like 'Ssl_cipher'"), `Ssl_cipher\s+\w+`},
 		{"mysql", "mariadb without TLS", cli(nil, "mariadb", "--no-defaults", "-h", "localhost", "-P", "{port}", "--protocol=tcp", "-u", "alice",
 			"--skip-ssl", "-e", "select 6*7"), `42`},
-		{"ldap", "ldapsearch -ZZ", cli(map[string]string{"LDAPTLS_CACERT": "{root}", "LDAPNOINIT": "", "LDAPTLS_REQCERT": "demand"}, "ldapsearch", "-x", "-ZZ",
+		{"ldap", "ldapsearch -ZZ", cli(map[string]string{"LDAPTLS_CACERT": "{root}", "LDAPTLS_REQCERT": "demand"}, "ldapsearch", "-x", "-ZZ",
 			"-H", "ldap://127.0.0.1:{port}", "-D", "cn=admin,dc=example,dc=test", "-w", "secret", "-b", "dc=example,dc=test"), `dn: dc=example,dc=test`},
-		{"ldap", "ldapsearch without TLS", cli(map[string]string{"LDAPNOINIT": ""}, "ldapsearch", "-x",
+		{"ldap", "ldapsearch without TLS", cli(nil, "ldapsearch", "-x",
 			"-H", "ldap://127.0.0.1:{port}", "-D", "cn=admin,dc=example,dc=test", "-w", "secret", "-b", "dc=example,dc=test"), `dn: dc=example,dc=test`},
 	}
 }
