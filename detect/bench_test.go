@@ -2,6 +2,7 @@ package detect_test
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/bridgeio/bridgeio/detect"
@@ -20,10 +21,6 @@ func benchInputs(b *testing.B) []struct {
 	}
 	chromium := hellos(b)["chromium.0"]
 	get := []byte("GET /index.html HTTP/1.1\r\nHost: example.com\r\nAccept: */*\r\n\r\n")
-	ds := detect.Clients()
-	all := detect.Func("all", detect.MaxClientHello, func(client []byte) detect.Verdict {
-		return detect.Identify(detect.Input{Client: client}, ds...)
-	})
 	return []struct {
 		proto  string
 		d      detect.Detector
@@ -41,7 +38,7 @@ func benchInputs(b *testing.B) []struct {
 		{"proxy1", detect.ProxyV1(), []byte("PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n"), detect.Match},
 		{"proxy2", detect.ProxyV2(), v2(0x21, 0x11, []byte(inet4)), detect.Match},
 		{"ssh", detect.SSH(), []byte("SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n"), detect.Match},
-		{"random", all, random, detect.NoMatch},
+		{"random", detect.Any("all", detect.Clients()...), random, detect.NoMatch},
 	}
 }
 
@@ -77,17 +74,47 @@ func BenchmarkReject(b *testing.B) {
 	}
 }
 
+// BenchmarkVerdicts shows what each detector costs on an opening of its own, and on the beginning of it that leaves it
+// in most doubt.
+func BenchmarkVerdicts(b *testing.B) {
+	samples := openings(b)
+	for _, family := range families() {
+		for _, d := range family {
+			found := map[detect.Kind]detect.Input{}
+			for _, sample := range samples {
+				if len(found) > 0 || d.Detect(first(d, sample)).Kind != detect.Match {
+					continue
+				}
+				found[detect.Match] = first(d, sample)
+				for n := range sample {
+					if in := first(d, sample[:n]); d.Detect(in).Kind == detect.NeedMore {
+						found[detect.NeedMore] = in
+					}
+				}
+			}
+			for kind, in := range found {
+				b.Run("proto="+d.Name+"/"+strings.ReplaceAll(kind.String(), " ", "-"), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						d.Detect(in)
+					}
+				})
+			}
+		}
+	}
+}
+
 func BenchmarkIdentify(b *testing.B) {
-	all := detect.Clients()
+	all := detect.Any("all", detect.Clients()...)
 	for _, in := range benchInputs(b) {
 		b.Run("proto="+in.proto, func(b *testing.B) {
 			input := detect.Input{Client: in.client}
-			if v := detect.Identify(input, all...); v.Kind != in.want {
+			if v := all.Detect(input); v.Kind != in.want {
 				b.Fatalf("%v, want %v", v.Kind, in.want)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				detect.Identify(input, all...)
+				all.Detect(input)
 			}
 		})
 	}

@@ -1,11 +1,41 @@
 package detect
 
 // Any makes a detector that matches what one of several does, and says what that one says: [Identify] in the shape of
-// a detector. They stand in order of priority and look at the same side.
+// a detector. They stand in order of priority and look at the same side. It is made once and used often: making it
+// asks each detector about each byte that may be the first, and those that say no are not asked again.
 func Any(name string, ds ...Detector) Detector {
 	d := combined(name, ds)
-	d.Func = func(in Input) Verdict { return Identify(in, ds...) }
+	if d.Datagram { // whose first byte says nothing about longer ones
+		d.Func = func(in Input) Verdict { return Identify(in, ds...) }
+		return d
+	}
+	index := byFirstByte(ds)
+	d.Func = func(in Input) Verdict {
+		if d.seen(in) == 0 {
+			return Identify(in, ds...)
+		}
+		first := in.Client
+		if d.ServerFirst {
+			first = in.Server
+		}
+		return Identify(in, index[first[0]]...)
+	}
 	return d
+}
+
+// byFirstByte holds for each first byte the detectors that do not say no to it, in their order. A no stands, whatever
+// follows.
+func byFirstByte(ds []Detector) *[256][]Detector {
+	var index [256][]Detector
+	for c := range index {
+		in := Input{Client: []byte{byte(c)}, Server: []byte{byte(c)}}
+		for i := range ds {
+			if ds[i].detect(in).Kind != NoMatch {
+				index[c] = append(index[c], ds[i])
+			}
+		}
+	}
+	return &index
 }
 
 // All makes a detector that matches what each of several does, and says what the first one says. They look at the same

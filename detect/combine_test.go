@@ -75,3 +75,27 @@ func TestCombinationsOfWhatHasEnded(t *testing.T) {
 		}
 	}
 }
+
+// Any asks fewer detectors than Identify does, and comes to the same.
+func TestAnyIsIdentify(t *testing.T) {
+	for name, family := range families() {
+		d := detect.Any(name, family...)
+		for _, b := range openings(t) {
+			for _, n := range []int{0, 1, 2, 3, 4, 8, 16, 64, len(b)} {
+				sameAsIdentify(t, d, family, b[:min(n, len(b))])
+			}
+		}
+	}
+}
+
+func sameAsIdentify(t *testing.T, d detect.Detector, family []detect.Detector, b []byte) {
+	t.Helper()
+	in := first(d, b)
+	got, want := d.Detect(in), detect.Identify(in, family...)
+	if d.Datagram && want.Kind == detect.NeedMore {
+		want = detect.No()
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: %q: %v need %d info %+v, want %v need %d info %+v", d.Name, b, got.Kind, got.Need, got.Info, want.Kind, want.Need, want.Info)
+	}
+}

@@ -27,17 +27,21 @@ func FuzzSSHServer(f *testing.F) { detecttest.Fuzz(f, detect.SSHServer(), openin
 
 // FuzzIdentify looks for bytes that two detectors claim, and holds Identify as a whole to the laws of a detector.
 func FuzzIdentify(f *testing.F) {
-	all := families()
+	all, anyOf := families(), map[string]detect.Detector{}
+	for name, family := range all {
+		anyOf[name] = detect.Any(name, family...)
+	}
 	for _, b := range openings(f) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for name, family := range all {
 			detecttest.Exclusive(t, family, detect.Collisions(), b)
+			sameAsIdentify(t, anyOf[name], family, b)
 			if name == "datagrams" {
 				continue
 			}
-			if err := detecttest.CheckSome(detect.Any(name, family...), b); err != nil {
+			if err := detecttest.CheckSome(anyOf[name], b); err != nil {
 				t.Error(err)
 			}
 		}

@@ -18,7 +18,7 @@ func Git() Detector {
 		line, _ := gitRequest(b)
 		service, rest, _ := bytes.Cut(line, []byte{' '})
 		path, rest, _ := bytes.Cut(rest, []byte{0})
-		info := Info{Protocol: "git", Verb: string(service), Path: clean(bytes.TrimSuffix(path, []byte{'\n'}))}
+		info := Info{Protocol: "git", Verb: string(service), Path: clean(path)}
 		for parameter := range bytes.SplitSeq(rest, []byte{0}) {
 			if host, found := bytes.CutPrefix(parameter, []byte("host=")); found {
 				info.Host, info.Port = gitHost(string(host))
@@ -61,12 +61,26 @@ func gitRequest(b []byte) ([]byte, result) {
 			continue
 		case n > maxGitRequest:
 			return nil, bad("pkt-len", 0)
-		case len(b) < n:
-			return nil, short(n)
 		}
-		return b[4:n], complete(n)
+		return gitPathname(b, n, 4+len(service))
 	}
 	return nil, bad("service", 4)
+}
+
+// gitPathname scans a line of n bytes from its pathname on, which ends with NUL. Without that, and with control
+// characters, it could be the request line of another protocol.
+func gitPathname(b []byte, n, start int) ([]byte, result) {
+	end := start
+	for end < min(len(b), n) && b[end] >= ' ' {
+		end++
+	}
+	switch {
+	case end == n, end < len(b) && b[end] != 0:
+		return nil, bad("pathname", min(end, n-1))
+	case len(b) < n:
+		return nil, short(n)
+	}
+	return b[4:n], complete(n)
 }
 
 func hexDigit(c byte) int {

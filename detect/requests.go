@@ -27,6 +27,8 @@ func requestOf(name, version, scheme, port string) Detector {
 		switch {
 		case i > maxMethod, i < len(b) && (i == 0 || b[i] != ' '):
 			return bad("method", i)
+		case bytes.HasPrefix(b, []byte("SSH-")): // the comments of its identification may look like the rest
+			return bad("method", 0)
 		case i == len(b):
 			return short(max(i+least-1, least))
 		}

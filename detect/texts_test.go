@@ -224,9 +224,11 @@ func textVerdicts(testing.TB) []verdictTest {
 			yes(detect.Info{Protocol: "git", Verb: "git-upload-pack", Path: "/a", Host: "a.test", Port: 9419, Version: "2"}),
 		},
 		lineTest{
-			"no host, capitals in the length", "001Agit-receive-pack /abc\n0000",
+			"no host, capitals in the length", "001Agit-receive-pack /abc\x000000",
 			yes(detect.Info{Protocol: "git", Verb: "git-receive-pack", Path: "/abc"}),
 		},
+		lineTest{"a pathname that does not end", "001Agit-receive-pack /abcd", no},
+		lineTest{"a request line", "0032git-upload-pack rtsp://h/x HTTP/1.1\r", no},
 		lineTest{"too short for the service", "0017git-upload-archive /x", no},
 		lineTest{"too long", "ffffgit-upload-pack ", no},
 		lineTest{"half of a service", "0033git-u", more(51)},
@@ -252,6 +254,7 @@ func textVerdicts(testing.TB) []verdictTest {
 		lineTest{"DESCRIBE", "DESCRIBE rtsp://cam.example.test/live RTSP/1.0\r\n", yes(detect.Info{Protocol: "rtsp", Verb: "DESCRIBE", Version: "1.0", Host: "cam.example.test", Port: 554})},
 		lineTest{"HTTP", "GET / HTTP", no},
 		lineTest{"no URI", "GET x RTSP/1.0\r\n", no},
+		lineTest{"SSH with a comment", "SSH-2.0-x * RTSP/1.0\r\n", no},
 		lineTest{"a version that is none", "OPTIONS * RTSP/1.00\r\n", no},
 	)
 	add(detect.SIP(),
