@@ -23,6 +23,9 @@ const (
 	// autoflush is how long a byte may wait for others before it is written.
 	autoflush = time.Second
 
+	// retry is how long to wait after writing has failed.
+	retry = time.Second
+
 	// closePatience is how long Close waits for a destination that takes nothing.
 	closePatience = 10 * time.Second
 )
@@ -32,6 +35,10 @@ type Config struct {
 	// All adds the flows in which nothing was decrypted. Their ports are written
 	// as they are.
 	All bool
+
+	// Autoflush is how long a byte may wait for others before they are written.
+	// Zero means a second; negative means until a quarter of a megabyte waits.
+	Autoflush time.Duration
 
 	// Log is told when the capture loses something; nil means slog.Default.
 	Log *slog.Logger
@@ -53,7 +60,7 @@ type Writer struct {
 	closer io.Closer // nil when the destination is not ours to close
 	done   chan struct{}
 	close  func() error
-	isn    func(start time.Time) uint32
+	terms  terms
 
 	flows sync.Map // *bridge.Flow to *conversation
 	count struct{ flows, packets, payload, lost atomic.Int64 }
@@ -84,15 +91,37 @@ func NewWriter(dst io.Writer, config Config) (*Writer, error) {
 	return newWriter(dst, config, queueLimit, clockISN)
 }
 
+// terms are what a Writer works under and its Config does not say.
+type terms struct {
+	pool     *pool         // what may be queued
+	patience time.Duration // how long one write of a flow waits for room in it
+	isn      func(start time.Time) uint32
+	starved  func(*bridge.Flow) // is told of a flow that has waited in vain; nil: it is logged
+}
+
+// fileTerms are the terms of a capture that a flow waits for.
+func fileTerms(limit int, isn func(time.Time) uint32) terms {
+	return terms{pool: &pool{limit: limit}, patience: patience, isn: isn}
+}
+
 func newWriter(dst io.Writer, config Config, limit int, isn func(time.Time) uint32) (*Writer, error) {
+	return startWriter(dst, config, fileTerms(limit, isn))
+}
+
+// startWriter makes a Writer and begins to write what comes.
+func startWriter(dst io.Writer, config Config, t terms) (*Writer, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
+	}
+	if config.Autoflush == 0 {
+		config.Autoflush = autoflush
 	}
 	out, err := newOutput(dst)
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{config: config, queue: newQueue(limit), done: make(chan struct{}), isn: isn}
+	w := &Writer{config: config, terms: t, done: make(chan struct{})}
+	w.queue = newQueue(t.pool, t.patience, config.Autoflush)
 	w.close = sync.OnceValue(w.shut)
 	w.rec = newRecorder(w, out)
 	go w.run()
@@ -146,6 +175,16 @@ func (w *Writer) await() error {
 		}
 		seen = now
 	}
+}
+
+// starved tells of a flow that was given up because there was no room for what it said.
+func (w *Writer) starved(f *bridge.Flow) {
+	if w.terms.starved != nil {
+		w.terms.starved(f)
+		return
+	}
+	w.config.Log.Warn("capture: gave up on a flow, its bytes can't be written as fast as they come",
+		"flow", f.ID(), "waited", w.terms.patience)
 }
 
 // run writes what is queued until the queue is closed.

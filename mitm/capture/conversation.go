@@ -63,8 +63,7 @@ func (c *conversation) starve(e event) {
 	if !c.giveUp() {
 		return
 	}
-	c.w.config.Log.Warn("capture: gave up on a flow, its bytes can't be written as fast as they come",
-		"flow", c.flow.ID(), "waited", patience)
+	c.w.starved(c.flow)
 	e.kind = kindGap
 	c.w.queue.tryPut(e, nil, c.queued.Load())
 }

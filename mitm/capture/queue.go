@@ -19,9 +19,6 @@ const (
 	// eventCost is what an event takes besides its data, rounded up. It is counted,
 	// so that a flood of tiny writes is bounded too.
 	eventCost = 64
-
-	// spares is how many written pages are kept for reuse.
-	spares = 4
 )
 
 type kind uint8
@@ -50,16 +47,17 @@ type page struct {
 
 func (p *page) cost() int { return len(p.bytes) + eventCost*len(p.events) }
 
-// queue holds the events of all flows in the order in which they came, up to a limit in
-// bytes. Any goroutine puts; one takes.
+// queue holds the events of all flows in the order in which they came, as long as the
+// pool has room. Any goroutine puts; one takes.
 type queue struct {
-	limit int
-	wake  chan struct{} // has room for one: the writing goroutine is to look
-	timer *time.Timer   // wakes it when too little comes
+	pool      *pool
+	patience  time.Duration // how long put waits for room
+	autoflush time.Duration // how long a byte may wait for others; negative: any time
+	wake      chan struct{} // has room for one: the writing goroutine is to look
+	timer     *time.Timer   // wakes it when too little comes
 
 	mu      sync.Mutex
-	pages   []*page // oldest first
-	spare   []*page
+	pages   []*page       // oldest first
 	queued  int           // cost of pages
 	written int           // cost of the page that is being written
 	last    time.Time     // of the youngest event
@@ -67,21 +65,21 @@ type queue struct {
 	closed  bool
 }
 
-func newQueue(limit int) *queue {
-	q := &queue{limit: limit, wake: make(chan struct{}, 1)}
-	q.timer = time.AfterFunc(autoflush, q.signal)
+func newQueue(pool *pool, patience, autoflush time.Duration) *queue {
+	q := &queue{pool: pool, patience: patience, autoflush: autoflush, wake: make(chan struct{}, 1)}
+	q.timer = time.AfterFunc(retry, q.signal)
 	q.timer.Stop()
 	return q
 }
 
-// put appends an event and a copy of its bytes. It waits for room, at most patience,
-// and reports whether there was any.
+// put appends an event and a copy of its bytes. It waits for room, as long as the queue's
+// patience lasts, and reports whether there was any.
 func (q *queue) put(e event, b []byte) bool {
 	room := q.tryPut(e, b, false)
-	if room == nil {
-		return true
+	if room == nil || q.patience <= 0 {
+		return room == nil
 	}
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(q.patience)
 	defer timeout.Stop()
 	for room != nil {
 		select {
@@ -100,20 +98,18 @@ func (q *queue) tryPut(e event, b []byte, force bool) (room <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	cost := len(b) + eventCost
-	used := q.queued + q.written
 	switch {
 	case q.closed:
 		return nil
-	// What is larger than the whole queue is let in when it is alone.
-	case !force && used > 0 && used+cost > q.limit:
+	case !q.pool.reserve(q.queued+q.written, cost, force):
 		if q.room == nil {
 			q.room = make(chan struct{})
 		}
 		q.signal()
 		return q.room
 	}
-	if q.queued == 0 {
-		q.timer.Reset(autoflush)
+	if q.queued == 0 && q.autoflush >= 0 {
+		q.timer.Reset(q.autoflush)
 	}
 	// Both sides of a flow move at once, and the one that looks at the clock first may
 	// get here last. Readers take packets to be in the order of time.
@@ -137,12 +133,7 @@ func (q *queue) pageFor(cost int) *page {
 	if n := len(q.pages); n > 0 && q.pages[n-1].cost()+cost <= pageSize {
 		return q.pages[n-1]
 	}
-	var p *page
-	if n := len(q.spare); n > 0 {
-		p, q.spare = q.spare[n-1], q.spare[:n-1]
-	} else {
-		p = &page{bytes: make([]byte, 0, max(cost, pageSize))}
-	}
+	p := q.pool.page(cost)
 	q.pages = append(q.pages, p)
 	return p
 }
@@ -154,8 +145,8 @@ func (q *queue) signal() {
 	}
 }
 
-// later wakes the writing goroutine after the autoflush time, whatever comes.
-func (q *queue) later() { q.timer.Reset(autoflush) }
+// later wakes the writing goroutine after a second, whatever comes.
+func (q *queue) later() { q.timer.Reset(retry) }
 
 // await waits until there is something worth taking. After close it returns at once,
 // true as long as something is queued.
@@ -187,14 +178,10 @@ func (q *queue) take() *page {
 
 // release makes room for what p took.
 func (q *queue) release(p *page) {
-	clear(p.events)
-	p.events, p.bytes = p.events[:0], p.bytes[:0]
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.pool.release(p, q.written)
 	q.written = 0
-	if cap(p.bytes) == pageSize && len(q.spare) < spares {
-		q.spare = append(q.spare, p)
-	}
 	q.notify()
 }
 

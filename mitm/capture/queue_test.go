@@ -8,7 +8,7 @@ import (
 )
 
 func TestTheQueueIsInTheOrderOfTime(t *testing.T) {
-	q := newQueue(queueLimit)
+	q := newQueue(&pool{limit: queueLimit}, patience, autoflush)
 	defer q.close()
 	begun := time.Now()
 	seen := []time.Duration{0, 5, 3, 5, 4, 6}

@@ -87,7 +87,7 @@ func (r *recorder) open(c *conversation) {
 	if ends[bridge.Client].Addr().Is4() {
 		t.segment = segmentIPv4
 	}
-	isn := r.w.isn(c.flow.Start())
+	isn := r.w.terms.isn(c.flow.Start())
 	t.next = [2]uint32{bridge.Client: isn, bridge.Server: isn + 1<<31}
 	r.packets.handshake(t, c.flow.Start())
 	r.live[c] = struct{}{}
