@@ -1,6 +1,6 @@
 // Package ca is the certificate authority of the proxy: it mints, for each server, the leaf that the client is shown.
 //
-// An [Authority] is made on first use in a directory of its own, or loaded from a PEM file:
+// An [Authority] is made on first use in a directory of its own, or loaded from a PEM or PKCS #12 file:
 //
 //	authority, err := ca.Open(dir)                               // or ca.Load("company-ca.pem")
 //	verifier := ca.NewVerifier(roots)
@@ -40,11 +40,10 @@
 //
 // # What it does not do
 //
-// It revokes nothing, answers no OCSP requests, reads no PKCS#12 and knows no hardware keys.
+// It revokes nothing, answers no OCSP requests and knows no hardware keys.
 package ca
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
@@ -101,16 +100,6 @@ func (a *Authority) Close() error {
 // the authority is an intermediate. It must not be modified.
 func (a *Authority) Certificate() *x509.Certificate {
 	return a.trusted.anchor
-}
-
-// ExportDER returns a copy of [Authority.Certificate] as DER, the form of .cer and .der files.
-func (a *Authority) ExportDER() []byte {
-	return bytes.Clone(a.trusted.anchor.Raw)
-}
-
-// ExportPEM returns [Authority.Certificate] as PEM (RFC 7468). No key is ever exported.
-func (a *Authority) ExportPEM() []byte {
-	return certificatePEM(a.trusted.anchor.Raw)
 }
 
 // Fingerprint is the SHA-256 of [Authority.Certificate] in the notation of certificate viewers: AB:CD:…

@@ -185,29 +185,41 @@ func (d directory) readSecret(name string) ([]byte, error) {
 	return readFile(d.path(name), true)
 }
 
-// readFile reads a file, and refuses one with a key that others may read. The mode is that of the open file: a
-// path could be swapped between two looks.
+// readFile reads a file, and refuses one with a key that others may read.
 func readFile(path string, secret bool) ([]byte, error) {
-	f, err := os.Open(path)
+	text, open, err := readAny(path)
+	if secret && err == nil {
+		err = open
+	}
 	if err != nil {
 		return nil, err
+	}
+	return text, nil
+}
+
+// readAny reads a file; open says that others may read it, too. The mode is that of the open file: a path could be
+// swapped between two looks.
+func readAny(path string) (content []byte, open, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if perm := info.Mode().Perm(); secret && perm&0o077 != 0 {
-		return nil, fmt.Errorf("%s: others may use this key (mode %04o): run chmod 600", path, perm)
+	if perm := info.Mode().Perm(); perm&0o077 != 0 {
+		open = fmt.Errorf("%s: others may use this key (mode %04o): run chmod 600", path, perm)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(text) > maxFile {
-		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxFile)
+		return nil, nil, fmt.Errorf("%s: larger than %d bytes", path, maxFile)
 	}
-	return text, nil
+	return text, open, nil
 }
 
 func keyPEM(key crypto.Signer) ([]byte, error) {

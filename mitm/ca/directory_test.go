@@ -233,10 +233,10 @@ func expire(t *testing.T, dir string) {
 	noError(t, err)
 }
 
-func noError(t *testing.T, err error) {
-	t.Helper()
+func noError(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

@@ -28,6 +28,7 @@ const (
 // issuer is a certificate that signs leaves, with its key.
 type issuer struct {
 	cert     *x509.Certificate
+	chain    []*x509.Certificate // cert and what is known above it
 	key      crypto.Signer
 	mark     []byte            // part of serials, besides cert.Raw
 	id       [sha256.Size]byte // part of cache keys
@@ -38,7 +39,7 @@ type issuer struct {
 
 // newIssuer joins a key and its chain, the issuing certificate first.
 func newIssuer(key crypto.Signer, chain []*x509.Certificate) *issuer {
-	i := &issuer{cert: chain[0], key: key, id: sha256.Sum256(chain[0].Raw), notAfter: chain[0].NotAfter}
+	i := &issuer{cert: chain[0], chain: chain, key: key, id: sha256.Sum256(chain[0].Raw), notAfter: chain[0].NotAfter}
 	for _, cert := range chain {
 		i.anchor = cert
 		if cert.NotAfter.Before(i.notAfter) {

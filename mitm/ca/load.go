@@ -11,37 +11,48 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bridgeio/bridgeio/internal/pfx"
 )
 
-// Load reads an authority from a PEM file that holds a certificate and its key (PKCS #8, SEC 1 or PKCS #1), in any
-// order. If the authority is an intermediate, certificates up to its root may be in the file: they follow each
-// leaf in the handshake, without the root. The file must be readable by its owner only.
+// Load reads an authority from a file that holds a certificate and its key: PEM (PKCS #8, SEC 1 or PKCS #1, in any
+// order) or PKCS #12 without a password. If the authority is an intermediate, certificates up to its root may be in
+// the file: they follow each leaf in the handshake, without the root. The file must be readable by its owner only.
 //
 // Nothing is written. RSA leaf keys are read from leaf-rsa.key beside the file (and from the larger ones, see
 // [Open]), if they are there; the others are generated anew, in memory. The untrusted authority is derived.
 func Load(file string) (*Authority, error) {
-	text, err := readFile(file, true)
+	return LoadWithPassword(file, "")
+}
+
+// LoadWithPassword is [Load] for PKCS #12 files (RFC 7292), old and new, with a password, which must not be empty
+// then. One that is encrypted may be readable by others. Whether a file is PEM is told by its content.
+func LoadWithPassword(file, password string) (*Authority, error) {
+	text, open, err := readAny(file)
 	if err != nil {
 		return nil, fmt.Errorf("load CA: %w", err)
 	}
-	a, err := parse(text, directory(filepath.Dir(file)))
+	if open != nil && (password == "" || pfx.IsPEM(text)) {
+		return nil, fmt.Errorf("load CA: %w", open)
+	}
+	a, err := parse(text, password, directory(filepath.Dir(file)))
 	if err != nil {
 		return nil, fmt.Errorf("load CA: %s: %w", file, err)
 	}
 	return a, nil
 }
 
-// Parse is [Load] for text that does not come from a file. All RSA leaf keys are generated in memory.
-func Parse(text []byte) (*Authority, error) {
-	a, err := parse(text, "")
+// Parse is [Load] for content that does not come from a file. All RSA leaf keys are generated in memory.
+func Parse(content []byte) (*Authority, error) {
+	a, err := parse(content, "", "")
 	if err != nil {
 		return nil, fmt.Errorf("parse CA: %w", err)
 	}
 	return a, nil
 }
 
-func parse(text []byte, d directory) (*Authority, error) {
-	trusted, err := parseIssuer(text, time.Now())
+func parse(content []byte, password string, d directory) (*Authority, error) {
+	trusted, err := parseFile(content, password, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +71,19 @@ func parse(text []byte, d directory) (*Authority, error) {
 	return newAuthority(trusted, newIssuer(key, []*x509.Certificate{cert}), d, false)
 }
 
+// parseFile is parseIssuer for what may be PKCS #12 as well.
+func parseFile(content []byte, password string, now time.Time) (*issuer, error) {
+	// DER begins with the tag of a SEQUENCE, which text does not.
+	if pfx.IsPEM(content) || len(content) == 0 || content[0] != 0x30 {
+		return parseIssuer(content, now)
+	}
+	key, certs, err := pfx.Decode(content, password)
+	if err != nil {
+		return nil, fmt.Errorf("read PKCS #12: %w", err)
+	}
+	return checkedIssuer(key, certs, now)
+}
+
 // parseIssuer finds in the text a key, the certificate of that key, and the chain above it.
 func parseIssuer(text []byte, now time.Time) (*issuer, error) {
 	key, err := parseKey(text)
@@ -70,9 +94,14 @@ func parseIssuer(text []byte, now time.Time) (*issuer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return checkedIssuer(key, certs, now)
+}
+
+// checkedIssuer joins a key with its certificate among others, and the chain above it.
+func checkedIssuer(key crypto.Signer, certs []*x509.Certificate, now time.Time) (*issuer, error) {
 	at := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return matches(key, c.PublicKey) })
 	if at < 0 {
-		return nil, errors.New("the key is not that of the certificate")
+		return nil, pfx.ErrKey
 	}
 	chain := chainFrom(certs[at], certs)
 	if err := checkIssuer(chain[0]); err != nil {
