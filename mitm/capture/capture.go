@@ -124,6 +124,9 @@ func startWriter(dst io.Writer, config Config, t terms) (*Writer, error) {
 	w.queue = newQueue(t.pool, t.patience, config.Autoflush)
 	w.close = sync.OnceValue(w.shut)
 	w.rec = newRecorder(w, out)
+	if d, ok := dst.(*directory); ok {
+		d.wake = w.queue.signal
+	}
 	go w.run()
 	return w, nil
 }

@@ -22,10 +22,19 @@ const (
 	packetHeader = 16
 )
 
+// A series is a destination of several files, one after another.
+type series interface {
+	io.Writer
+	begin(header []byte) // is called first: what each file begins with
+	left() int           // how many bytes may be gathered before they are written
+	turn() bool          // finishes the file if it is time to, and reports whether it did
+}
+
 // output is the capture file. It is handed whole packets, so that readers can begin at
 // any time.
 type output struct {
 	dst   io.Writer
+	files series         // dst, if it is several files
 	pcap  *pcapgo.Writer // writes to buf
 	buf   bytes.Buffer   // what is still to be written
 	err   error          // why the last attempt to write failed
@@ -39,6 +48,12 @@ func newOutput(dst io.Writer) (*output, error) {
 	o.pcap = pcapgo.NewWriter(&o.buf)
 	if err := o.pcap.WriteFileHeader(snapLen, layers.LinkTypeEthernet); err != nil {
 		return nil, fmt.Errorf("make capture header: %w", err)
+	}
+	if files, ok := dst.(series); ok {
+		o.files = files
+		files.begin(bytes.Clone(o.buf.Bytes()))
+		o.buf.Reset()
+		return o, nil
 	}
 	n, err := dst.Write(o.buf.Bytes())
 	if err != nil {
@@ -57,7 +72,21 @@ func (o *output) packet(at time.Time, frame []byte) {
 	}
 }
 
-func (o *output) full() bool { return o.err == nil && o.buf.Len() >= flushSize }
+// full reports whether it is time to write. A file of a series ends between two writes,
+// so the last one to it is smaller.
+func (o *output) full() bool {
+	if o.err != nil || o.buf.Len() == 0 {
+		return false
+	}
+	return o.buf.Len() >= flushSize || o.files != nil && o.buf.Len() >= o.files.left()
+}
+
+// turn ends the file of a series if it is time to. All that was for it is written.
+func (o *output) turn() {
+	if o.files != nil {
+		o.files.turn()
+	}
+}
 
 // flush writes what is there. What is left by a failure stays, for the next attempt.
 func (o *output) flush() error {

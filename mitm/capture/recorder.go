@@ -118,6 +118,8 @@ func (r *recorder) flush() bool {
 		r.outage = 0
 		r.markGaps()
 		return r.flush()
+	case err == nil:
+		r.out.turn()
 	}
 	return err == nil
 }
