@@ -110,7 +110,12 @@ func (b *Bridge) Dial(ctx context.Context) error {
 	if dial == nil {
 		dial = dialTCP
 	}
-	c, err := dial(ctx, b.hop, b.Flow())
+	f := b.Flow()
+	f.dials()
+	c, err := dial(ctx, b.hop, f)
+	for _, frame := range f.Originated() {
+		b.Observer.frame(f, frame)
+	}
 	if err != nil {
 		return &DialError{b.hop, err}
 	}

@@ -23,6 +23,9 @@
 // passed on exactly as it came, Chain can then stop parsing and go on as a raw
 // relay without anything being lost.
 //
+// What we speak with the server alone, to be brought to the hop, is no layer but a
+// wrapper around the DialFunc: [Originate] makes one of a handshake.
+//
 // # Two addresses
 //
 // The hop is where the server side is, or will be, connected. The target is the

@@ -72,6 +72,8 @@ type Flow struct {
 	server Addr
 	hop    Addr
 	frames []Frame
+
+	originated []Frame
 }
 
 func newFlow(client net.Conn, now time.Time) *Flow {
@@ -119,6 +121,28 @@ func (f *Flow) Frames() []Frame {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.frames)
+}
+
+// Originated returns a copy of the frames of what we have spoken with the server
+// ourselves when it was dialled last, outermost first. They are no part of the path: the
+// client knows nothing of them.
+func (f *Flow) Originated() []Frame {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.originated)
+}
+
+func (f *Flow) originate(frame Frame) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.originated = append(f.originated, frame)
+}
+
+// dials begins a dial, in which everything is originated anew.
+func (f *Flow) dials() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.originated = nil
 }
 
 // depth returns the number of frames.
@@ -250,5 +274,7 @@ func (f *Flow) MarshalJSON() ([]byte, error) {
 		Target Addr      `json:"target,omitzero"`
 		Path   string    `json:"path"`
 		Frames []Frame   `json:"frames,omitempty"`
-	}{f.id, f.start, f.Client(), f.Server(), f.Target(), f.Path(), f.Frames()})
+
+		Originated []Frame `json:"originated,omitempty"`
+	}{f.id, f.start, f.Client(), f.Server(), f.Target(), f.Path(), f.Frames(), f.Originated()})
 }

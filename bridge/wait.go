@@ -11,7 +11,7 @@ import (
 // ends before. A side whose buffer is full is not read. When neither side can bring
 // anything more, Wait fails.
 func (b *Bridge) Wait(ctx context.Context) error {
-	client := !b.watched[Client] && b.Client.fillable()
+	client := b.Client != nil && !b.watched[Client] && b.Client.fillable()
 	server := !b.watched[Server] && b.Server != nil && b.Server.fillable()
 	var err error
 	switch {
