@@ -19,7 +19,7 @@ const (
 // records, of which so many are packets. What follows is what a process wrote when it
 // was killed. Captures are those that this package writes.
 func intact(r io.Reader) (size int64, packets int) {
-	b := bufio.NewReaderSize(r, 1<<20)
+	b := bufio.NewReaderSize(r, 64<<10)
 	head, err := b.Peek(pcapFileHeader)
 	if err != nil {
 		return 0, 0
