@@ -105,6 +105,25 @@ func (b *Bridge) Redial(ctx context.Context) error {
 	return nil
 }
 
+// errSaid is a server side on which something was said already.
+var errSaid = errors.New("something was said to the server already")
+
+// Reroute names another hop, and connects the server side to that when it was connected
+// to the old one already. That must be before anything was said on it.
+func (b *Bridge) Reroute(ctx context.Context, hop Addr) error {
+	if b.Server == nil {
+		b.SetHop(hop)
+		return nil
+	}
+	if b.redo.why != nil || len(b.redo.steps) > 0 {
+		return fmt.Errorf("reroute to %s: %w", hop, errSaid)
+	}
+	b.closeServer()
+	b.flow.setServer(Addr{})
+	b.SetHop(hop)
+	return b.Dial(ctx)
+}
+
 func (b *Bridge) redoSteps(ctx context.Context) error {
 	b.redo.running = true
 	defer func() { b.redo.running = false }()

@@ -35,6 +35,12 @@ type Switch struct {
 	// undecided.
 	Cases []Case
 
+	// Hold says for how long the client alone is waited for, of a bridge with a hop that is
+	// not dialled yet: what it says may change the hop, or end the flow. When it says nothing
+	// for that long, the next handler gets the conversation. Zero means that the hop is dialled
+	// first, since the server may be the one to speak; so does a nil Hold.
+	Hold func(*bridge.Bridge) time.Duration
+
 	// Depth bounds how often the switch begins again. Zero means 16.
 	Depth int
 }
@@ -50,7 +56,8 @@ type Switch struct {
 // bounded by Limits.Detect from its first byte, or by the Within of the one case that is left,
 // after which the next handler gets it, where a hop is known.
 //
-// When a hop is known the switch dials it first: the server may be the one to speak.
+// When a hop is known the switch dials it first, unless Hold says otherwise: the server may be
+// the one to speak.
 // Inside TLS with an application protocol that is not a proxy's, which ALPN has
 // named, there is nothing to detect, and nor is there inside TLS that a protocol has changed
 // to and goes on in (STARTTLS).
@@ -117,13 +124,16 @@ func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (c *Case, proto st
 	if continued(b) || negotiated != "" && negotiated != "http/1.1" && negotiated != "http/1.0" {
 		return nil, "", nil
 	}
-	if !b.Hop().IsZero() {
+	limits := b.Limits()
+	hold := s.hold(b)
+	if hold > 0 {
+		limits.First = hold
+	} else if !b.Hop().IsZero() {
 		if err := b.Dial(ctx); err != nil {
 			return nil, "", err
 		}
 	}
 	clientFirst, greetings := s.live(b)
-	limits := b.Limits()
 	var began, deadline time.Time
 	for {
 		in := input(b)
@@ -147,12 +157,22 @@ func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (c *Case, proto st
 			deadline = began.Add(max(limits.Detect, clientFirst.patience(in)))
 		}
 		switch err := wait(ctx, b, deadline, limits); {
-		case errors.Is(err, errUndecided) && limits.Fail == bridge.FailOpen && b.Server != nil:
+		case errors.Is(err, errUndecided) && limits.Fail == bridge.FailOpen && !b.Hop().IsZero():
+			return nil, "", nil
+		case errors.Is(err, errSilent) && hold > 0:
 			return nil, "", nil
 		case err != nil:
 			return nil, "", err
 		}
 	}
+}
+
+// hold is for how long the client is waited for before the hop is dialled.
+func (s Switch) hold(b *bridge.Bridge) time.Duration {
+	if s.Hold == nil || b.Server != nil || b.Hop().IsZero() {
+		return 0
+	}
+	return s.Hold(b)
 }
 
 // group is the cases that look at one side's bytes.
@@ -222,8 +242,13 @@ func reset(b *bridge.Bridge) error {
 	return nil
 }
 
-// errUndecided is a detection that took too long.
-var errUndecided = errors.New("the protocol is still undecided")
+var (
+	// errUndecided is a detection that took too long.
+	errUndecided = errors.New("the protocol is still undecided")
+
+	// errSilent is a client that nobody else was waited for.
+	errSilent = errors.New("the client said nothing")
+)
 
 // wait waits for more bytes: until the deadline of a detection that has begun, else
 // as long as silence is allowed to last.
@@ -237,7 +262,7 @@ func wait(ctx context.Context, b *bridge.Bridge, deadline time.Time, limits brid
 		reason, err = bridge.Idle, errors.New("nothing was said")
 		deadline = time.Now().Add(limits.Idle)
 	default:
-		reason, err = bridge.Timeout, errors.New("the client said nothing")
+		reason, err = bridge.Timeout, errSilent
 		deadline = time.Now().Add(limits.First)
 	}
 	wctx, cancel := context.WithDeadline(ctx, deadline)

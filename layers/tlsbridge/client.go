@@ -2,6 +2,8 @@ package tlsbridge
 
 import (
 	"context"
+	"crypto"
+	"crypto/rsa"
 	"crypto/tls"
 	"net"
 	"time"
@@ -25,9 +27,36 @@ func pinned(server *Snapshot, leaf *tls.Certificate) *tls.Config {
 	}
 	if server.Version < tls.VersionTLS13 {
 		// Named explicitly, RSA key exchange and 3DES are allowed too.
-		c.CipherSuites = []uint16{server.CipherSuite}
+		c.CipherSuites = []uint16{suiteFor(server.CipherSuite, leaf)}
 	}
 	return c
+}
+
+// suiteFor returns the server's cipher suite, or the one that differs from it in the
+// signature alone (RFC 5289 §3.1, RFC 7905 §2) where the key of the leaf is of the other
+// kind: that of a leaf which was not made for the server's.
+func suiteFor(suite uint16, leaf *tls.Certificate) uint16 {
+	signer, ok := leaf.PrivateKey.(crypto.Signer)
+	if !ok {
+		return suite
+	}
+	_, isRSA := signer.Public().(*rsa.PublicKey)
+	for withECDSA, withRSA := range map[uint16]uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA:          tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA:          tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256:       tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256:       tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:       tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	} {
+		switch {
+		case isRSA && suite == withECDSA:
+			return withRSA
+		case !isRSA && suite == withRSA:
+			return withECDSA
+		}
+	}
+	return suite
 }
 
 // curves returns the server's group alone, so that a client that sent no share for it is
@@ -57,6 +86,9 @@ func serve(ctx context.Context, b *bridge.Bridge, limiter *Limiter, limit time.D
 	if session == nil {
 		return nil, Leg{}, err // it panicked, or never began
 	}
-	state := session.ConnectionState()
-	return c, Leg{state.Version, state.CipherSuite, state.CurveID, state.NegotiatedProtocol, state.DidResume}, err
+	return c, legOf(session.ConnectionState()), err
+}
+
+func legOf(state tls.ConnectionState) Leg {
+	return Leg{state.Version, state.CipherSuite, state.CurveID, state.NegotiatedProtocol, state.DidResume}
 }

@@ -138,9 +138,9 @@ func readOuterECH(data []byte) (o outerECH, ok bool) {
 	return o, ok
 }
 
-// openECH returns the inner hello of one that was made for one of the keys; nil: it was not.
-// What is wrong with it is left to the handshake to say.
-func openECH(outer *detect.ClientHello, keys []tls.EncryptedClientHelloKey) *detect.ClientHello {
+// OpenECH returns the inner hello of one that was made for one of the keys (RFC 9849 §7.1); nil: it was not. What is
+// wrong with it is left to the handshake to say.
+func OpenECH(outer *detect.ClientHello, keys []tls.EncryptedClientHelloKey) *detect.ClientHello {
 	data, there := outer.Extension(extECH)
 	if !there {
 		return nil

@@ -89,11 +89,7 @@ func (r *relay) complete(server *serverSide) error {
 // it shows the same certificate.
 func (r *relay) redo(leaf []byte) func(context.Context, net.Conn) (net.Conn, error) {
 	return func(ctx context.Context, c net.Conn) (net.Conn, error) {
-		s, ok := c.(*bridge.Stream)
-		if !ok {
-			s = bridge.NewStream(c)
-		}
-		again, err := r.shakeServer(ctx, ctx, s)
+		again, err := r.shakeServer(ctx, ctx, streamOf(c))
 		if err == nil && again.question != nil {
 			// What the client has answered, or it would not have come this far.
 			again.question.answer <- answer{}
@@ -107,4 +103,12 @@ func (r *relay) redo(leaf []byte) func(context.Context, net.Conn) (net.Conn, err
 		}
 		return again.conn(), nil
 	}
+}
+
+// streamOf returns the stream that c is, or one of it.
+func streamOf(c net.Conn) *bridge.Stream {
+	if s, ok := c.(*bridge.Stream); ok {
+		return s
+	}
+	return bridge.NewStream(c)
 }

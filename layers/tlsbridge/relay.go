@@ -1,6 +1,7 @@
 package tlsbridge
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -46,6 +47,11 @@ type Config struct {
 
 	// Port is the one to dial when nothing but the hello says where to; zero means 443.
 	Port uint16
+
+	// NoSNI is the name that a client wants to speak with which sends no server_name: the one
+	// to dial when nothing else says where to, and the one that the server's certificate is
+	// verified for. The server is sent none either. Empty means that it is not known.
+	NoSNI string
 
 	// Limiter bounds the handshakes that compute at once; nil means NewLimiter(0) for
 	// this layer alone.
@@ -95,6 +101,7 @@ type Info struct {
 	Refusal        Refusal           // how the client has refused the certificate in the handshake; see Refused
 	ServerLeaf     [sha256.Size]byte // of the certificate that the server showed
 	MintedLeaf     [sha256.Size]byte // of the one that the client was shown
+	ClientSubject  string            // of the certificate that the client showed, which verified (RFC 4514); see TerminateConfig
 	Verdict        string            // the Minter's
 	Rule           string            // the Policy's; "": it has not said
 
@@ -180,7 +187,7 @@ func (r *relay) openECH() {
 		return
 	}
 	r.info.ECH = "offered"
-	if inner := openECH(r.hello, r.ECHKeys); inner != nil {
+	if inner := OpenECH(r.hello, r.ECHKeys); inner != nil {
 		r.info.ECH, r.hello = "accepted", inner
 	}
 }
@@ -199,11 +206,12 @@ func (r *relay) destine(ctx context.Context) error {
 	if r.b.Server != nil || !r.b.Hop().IsZero() {
 		return nil
 	}
-	if r.hello.ServerName == "" {
+	name := cmp.Or(r.hello.ServerName, r.NoSNI)
+	if name == "" {
 		err := bridge.Fails(bridge.Unreachable, bridge.ByMITM, errors.New("no destination is known, and the hello names none"))
 		return r.refuse(ctx, unrecognizedName, err)
 	}
-	r.frame.Dst = bridge.Addr{Host: r.hello.ServerName, Port: r.Port}
+	r.frame.Dst = bridge.Addr{Host: name, Port: r.Port}
 	r.b.SetHop(r.frame.Dst)
 	return nil
 }
@@ -286,8 +294,8 @@ func (r *relay) lessonKey() lessonKey {
 
 // name is whom the server's certificate is verified for. Certificates have no final dot.
 func (r *relay) name() string {
-	if r.hello.ServerName != "" {
-		return strings.TrimSuffix(r.hello.ServerName, ".")
+	if name := cmp.Or(r.hello.ServerName, r.NoSNI); name != "" {
+		return strings.TrimSuffix(name, ".")
 	}
 	return r.b.Flow().Target().Host
 }

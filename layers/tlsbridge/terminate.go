@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 
@@ -21,6 +22,12 @@ type TerminateConfig struct {
 	// ALPN lists the protocols that are spoken inside, best first. A client that
 	// offers others only is refused (RFC 7301 §3.2). Nil means that ALPN is ignored.
 	ALPN []string
+
+	// ClientCAs are what clients' certificates are verified against: a client must show
+	// one for client authentication that does (RFC 8446 §4.3.2), or its handshake fails
+	// with the alert that says why. Its subject is in the Info of the frame. Nil: clients
+	// are not asked for one.
+	ClientCAs *x509.CertPool
 
 	// Limiter bounds the handshakes that compute at once; nil means NewLimiter(0) for
 	// this layer alone.
@@ -57,11 +64,8 @@ func (c TerminateConfig) terminate(ctx context.Context, b *bridge.Bridge) error 
 		b.Write(ctx, bridge.Client, appendAlert(nil, hello, internalError))
 		return fmt.Errorf("certificate: %w", err)
 	}
-	client, leg, err := serve(ctx, b, c.Limiter, b.Limits().Turn, &tls.Config{
-		Certificates:           []tls.Certificate{*leaf},
-		NextProtos:             c.ALPN,
-		SessionTicketsDisabled: true,
-	})
+	info := &Info{MintedLeaf: sha256.Sum256(leaf.Certificate[0])}
+	client, leg, err := serve(ctx, b, c.Limiter, b.Limits().Turn, c.config(leaf, info))
 	if failed := (*HandshakeError)(nil); errors.As(err, &failed) {
 		return failed.failure()
 	}
@@ -69,8 +73,27 @@ func (c TerminateConfig) terminate(ctx context.Context, b *bridge.Bridge) error 
 		return err
 	}
 	b.Replace(bridge.Client, client, nil)
-	frame.ALPN = leg.ALPN
-	frame.Detail = &Info{Client: leg, MintedLeaf: sha256.Sum256(leaf.Certificate[0])}
+	info.Client = leg
+	frame.ALPN, frame.Detail = leg.ALPN, info
 	b.Push(frame)
 	return nil
+}
+
+// config is that of one handshake, which notes the client's subject in info.
+func (c TerminateConfig) config(leaf *tls.Certificate, info *Info) *tls.Config {
+	config := &tls.Config{
+		Certificates: []tls.Certificate{*leaf},
+		NextProtos:   c.ALPN,
+		// With them a client would come back without its certificate, which may have
+		// been revoked or have expired since.
+		SessionTicketsDisabled: true,
+	}
+	if c.ClientCAs != nil {
+		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, c.ClientCAs
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			info.ClientSubject = state.PeerCertificates[0].Subject.String()
+			return nil
+		}
+	}
+	return config
 }
