@@ -1,4 +1,10 @@
-// Package policy holds what the product decides by, other than what the operator wrote down.
+// Package policy decides what becomes of a flow: by the rules that the operator has written down, and by how the client
+// behaves.
+//
+//	rules, err := policy.LoadRules(ctx, policy.Sources{Ruleset: "rules.json"})
+//	go rules.Watch(ctx) // reads again what changes
+//	…
+//	decision := rules.Decide(policy.FactsOf(flow, hello))
 //
 //	memory := policy.NewBypass(1, 15*time.Minute, policy.DefaultSize)
 //	…
@@ -6,7 +12,51 @@
 //	if memory.Bypassed(key) { … } // the flow goes through as it is
 //	memory.Refused(key, tlsbridge.UnknownCA, "ok")
 //
-// Its observer notes by itself which clients accept what they are shown.
+// The observer of a Bypass notes by itself which clients accept what they are shown.
+//
+// # Rules
+//
+// A rule file has the format of PolarProxy's: an object of JSON with "rules", of which the first that is active and
+// matches decides, and a "default", which is required.
+//
+//	{"name": "…", "version": "…", "description": "…",
+//	 "rules": [{"active": true, "description": "…",
+//	            "match": {"type": "domain", "expression": "example.com"},
+//	            "action": {"type": "inspect", "target": "192.0.2.1:443", "throttle": "10k"}}],
+//	 "default": {"action": {"type": "bypass"}}}
+//
+// A match has a type, and most have an expression:
+//
+//	nontls                  the client does not speak TLS
+//	domain                  the SNI is the name or below it; null: there is none
+//	domain_regex            the SNI matches a regular expression, of RE2, anywhere and in any case
+//	domain_in_file          the SNI is in a list, a file or URL: "format" domainlist, rpz, easylist or crux; "gzip";
+//	                        "reload" after so many seconds
+//	alpn                    the client offers the protocol
+//	ja3, ja4                the hello has the fingerprint
+//	decrypt_fail            the client has failed so often, with the same hello and name, within "period" seconds (900)
+//	decrypt_fail_errorcode  it has failed "count" times (1) with that alert: its number or name, or OpenSSL's code
+//	client, destination     the address is one of those, or in one of the prefixes
+//	path                    the layers around are those: * is any characters of a layer, ** any layers
+//	ech                     the hello has encrypted_client_hello; false: it has not
+//	server_cert             the server's certificate is valid, expired, selfsigned, untrusted or wronghost
+//
+// All but nontls, client, destination and path match flows with a hello only. A destination that is a name is in no
+// prefix: it is not resolved for that.
+//
+// The actions are those of [Action]. Their throttle is in bytes a second, for each direction.
+//
+// A server_cert is not known before the server was asked: [Decision].Awaits says what to do until then.
+//
+// # What a list says
+//
+//	domainlist  a name a line. The names below it are listed too. An address or a rank may stand before it
+//	rpz         a response policy zone. A name is listed without those below it, *.name without the name
+//	easylist    filters for browsers, of which those for a whole domain count, like ||example.com^
+//	crux        origins and their ranks. The names below an origin's are listed too
+//
+// An exception in a list (rpz-passthru, @@||example.com^) takes a name out of it. What is said of a name goes before what
+// is said of those above it.
 //
 // # Bypass by evidence
 //
