@@ -28,6 +28,8 @@
 // All but the sockets happens in memory and in a bubble of testing/synctest, so minutes of silence take no time, and
 // a layer that waits forever is found. The layer must not wait for anything outside of the bubble.
 //
+// [Originate] does the same for what is no layer but a dialler with a handshake: it plays the server that is asked.
+//
 // # Parts
 //
 // [Pipe] and [Sessions] are conns in memory that end as TCP and TLS conns do, with [Faults]; [Chunked] cuts up the reads
