@@ -1,4 +1,4 @@
-// Package socks relays and terminates SOCKS5, SOCKS4 and SOCKS4A as layers of a bridge.
+// Package socks relays and terminates SOCKS5, SOCKS4 and SOCKS4A as layers of a bridge, and dials through them.
 //
 // [Relay] stands between a client and a real SOCKS server: it passes each message on as it came, learns the
 // destination, and hands the tunnel to the next layer once the server has said that it stands.
@@ -9,7 +9,11 @@
 //
 //	handler := bridge.Chain(socks.Terminate(socks.Config{}), tls) // client > us > destination
 //
-// Both choose the version by the client's first byte, and push one frame, "socks5" or "socks4", with a
+// [Dial] is the SOCKS client: what the bridge dials, it reaches through a SOCKS server.
+//
+//	proxy := &bridge.Proxy{Handler: handler, Dial: socks.Dial(nil, socks.DialConfig{Proxy: server})}
+//
+// The layers choose the version by the client's first byte, and push one frame, "socks5" or "socks4", with a
 // [*Handshake] as its Detail.
 //
 // The codec is in functions without I/O: Parse functions take a buffer that may hold too little or too much and
@@ -32,7 +36,9 @@
 // # What it does not do
 //
 // Other methods and commands are passed on raw from where they begin, and so is what GSSAPI has sealed. The RESOLVE
-// that Tor takes in version 4 is not known. Terminate serves CONNECT only, and asks for a password or for nothing.
+// that Tor takes in version 4 is not known. Terminate serves CONNECT only, and asks for a password or for nothing; so
+// does Dial ask for CONNECT only, with a password or with nothing, and resolves no name for a SOCKS4 server that does
+// not know SOCKS4A.
 //
 // Specifications: RFC 1928 (SOCKS5), RFC 1929 (user and password), RFC 1961 (GSSAPI), the memos "SOCKS: A protocol
 // for TCP proxy across firewalls" (SOCKS4) and "SOCKS 4A: A Simple Extension to SOCKS 4 Protocol", and "Tor's

@@ -84,6 +84,42 @@ func ExampleRelay() {
 	// socks5 to example.com:443 through 192.0.2.1:1080
 }
 
+// A bridge whose server side is reached through a SOCKS server.
+func ExampleDial() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	server := &bridge.Proxy{Handler: bridge.Chain(socks.Terminate(socks.Config{
+		Auth: func(user, password string) bool { return user == "alice" && password == "secret" },
+	}))}
+	l, _ := net.Listen("tcp", "127.0.0.1:0")
+	go server.Serve(ctx, l)
+	defer server.Shutdown(ctx)
+
+	destination, _ := net.Listen("tcp", "127.0.0.1:0")
+	defer destination.Close()
+	go greet(destination)
+
+	client, accepted := net.Pipe()
+	proxy := &bridge.Proxy{
+		Handler: bridge.Chain(),
+		Hop:     bridge.FixedHop(bridge.AddrOf(destination.Addr())),
+		Dial: socks.Dial(nil, socks.DialConfig{
+			Proxy: bridge.AddrOf(l.Addr()),
+			User:  "alice", Password: "secret",
+		}),
+		Observer: &bridge.Observer{Frame: func(_ *bridge.Flow, frame bridge.Frame) {
+			fmt.Println(frame.Verb, frame.Proto, "as", frame.User)
+		}},
+	}
+	go proxy.ServeConn(ctx, accepted)
+	greeting, _ := io.ReadAll(client)
+	fmt.Printf("%s\n", greeting)
+	client.Close()
+	// Output:
+	// originate socks5 as alice
+	// welcome
+}
+
 // greet says a word to whoever connects.
 func greet(l net.Listener) {
 	for {

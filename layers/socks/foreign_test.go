@@ -154,6 +154,56 @@ func TestOurRelayBetweenAForeignClientAndAForeignServer(t *testing.T) {
 	<-paths
 }
 
+func TestOurDiallerAtAForeignServer(t *testing.T) {
+	target := listen(t, echo)
+	_, port, _ := net.SplitHostPort(target)
+	foreign, err := gosocks5.New(&gosocks5.Config{
+		Credentials: gosocks5.StaticCredentials{"alice": "secret"},
+		Logger:      log.New(io.Discard, "", 0),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := bridge.ParseAddr(listen(t, func(l net.Listener) { foreign.Serve(l) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, password, hop string
+		reason              bridge.Reason
+	}{
+		{"an address", "secret", target, bridge.EOF},
+		{"a name", "secret", "localhost:" + port, bridge.EOF},
+		{"a wrong password", "wrong", target, bridge.Auth},
+		{"a closed port", "secret", closedPort(t), bridge.Refused},
+		{"a name that does not resolve", "secret", "nobody.invalid:1", bridge.Unreachable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			hop, err := bridge.ParseAddr(tt.hop)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &bridge.Proxy{Handler: bridge.Chain(), Hop: bridge.FixedHop(hop), Dial: socks.Dial(nil, socks.DialConfig{
+				Proxy: server, User: "alice", Password: tt.password,
+			})}
+			addr, paths := through(t, p)
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			io.WriteString(c, "hello")
+			c.(*net.TCPConn).CloseWrite()
+			if got, _ := io.ReadAll(c); tt.reason == bridge.EOF && string(got) != "HELLO" {
+				t.Errorf("the echo says %q", got)
+			}
+			if got, want := <-paths, "raw "+tt.hop+" "+string(tt.reason); got != want {
+				t.Errorf("flow %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // closedPort returns an address on which nobody listens.
 func closedPort(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -13,7 +13,7 @@ type Handshake struct {
 	Encapsulated  bool   // GSSAPI: what followed was encapsulated, so that there is no more to be told
 	Cmd           byte   // the command; 0 when it did not come to that
 	Dst           Addr   // the destination as it was asked for
-	Replied       bool   // relayed: there was a reply,
+	Replied       bool   // relayed and originated: there was a reply,
 	Rep           byte   // with this Rep, or in version 4 Rep4, which for BIND is that of the last reply,
 	Bnd           Addr   // and this address
 	Peer          Addr   // relayed BIND: who has connected, by the second reply

@@ -30,12 +30,15 @@ func answer4(err error, bnd Addr) []byte {
 var errCommand = errors.New("only CONNECT is served")
 
 // repOf maps what stopped a request to its reply code; nil is RepSucceeded. It goes by errno and by the reason that
-// whoever failed has given, never by the text of an error.
+// whoever failed has given, never by the text of an error. The reply of a SOCKS server that we have asked ourselves is
+// handed on.
 func repOf(err error) Rep {
-	bad, desync := (*detect.MalformedError)(nil), (*bridge.Desync)(nil)
+	bad, desync, refusal := (*detect.MalformedError)(nil), (*bridge.Desync)(nil), (*Refusal)(nil)
 	switch {
 	case err == nil:
 		return RepSucceeded
+	case errors.As(err, &refusal):
+		return refusal.rep()
 	case errors.Is(err, errCommand):
 		return RepCommandNotSupported
 	case errors.As(err, &bad) && bad.Field == "ATYP":
