@@ -76,7 +76,7 @@ func bridged() *tlsbridge.Info {
 	leg := tlsbridge.Leg{Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256, Group: tls.X25519MLKEM768, ALPN: "h2"}
 	return &tlsbridge.Info{
 		Client: leg, Server: leg, ClientJA3: ja3, ClientJA4: ja4, ServerJA3: ja3, ServerJA4: ja4, Rung: "faithful", ECH: "offered",
-		ServerLeaf: [32]byte{1}, MintedLeaf: [32]byte{2}, Verdict: "ok",
+		ServerLeaf: [32]byte{1}, MintedLeaf: [32]byte{2}, Verdict: "ok", ClientSubject: "CN=alice",
 	}
 }
 
@@ -97,7 +97,8 @@ func TestALine(t *testing.T) {
 			`"ja3":"` + ja3 + `","ja4":"` + ja4 + `","resumed":false,"ech":"offered"},` +
 			`"server":{"version":"1.3","cipher":"TLS_AES_128_GCM_SHA256","group":"X25519MLKEM768","alpn":"h2",` +
 			`"ja3":"` + ja3 + `","ja4":"` + ja4 + `","rung":"faithful","resumed":false},` +
-			`"certificate":{"server_sha256":"01` + strings.Repeat("0", 62) + `","leaf_sha256":"02` + strings.Repeat("0", 62) + `","verdict":"ok"}},` +
+			`"certificate":{"server_sha256":"01` + strings.Repeat("0", 62) + `","leaf_sha256":"02` + strings.Repeat("0", 62) + `","verdict":"ok"},` +
+			`"client_subject":"CN=alice"},` +
 			`"bytes":{"from_client":1234,"from_server":48211},"ended_by":"client","reason":"eof","error":""}` + "\n"
 		if string(line) != want {
 			t.Errorf("line\n%swant\n%s", line, want)

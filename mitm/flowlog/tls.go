@@ -14,6 +14,7 @@ type tlsRecord struct {
 	Client      *leg         `json:"client,omitempty"`
 	Server      *leg         `json:"server,omitempty"`
 	Certificate *certificate `json:"certificate,omitempty"`
+	Subject     string       `json:"client_subject,omitempty"`
 	Refused     string       `json:"refused,omitempty"`
 }
 
@@ -43,7 +44,7 @@ func newTLSRecord(detail any) *tlsRecord {
 	if !ok {
 		return nil
 	}
-	r := &tlsRecord{Refused: string(info.Refused())}
+	r := &tlsRecord{Subject: info.ClientSubject, Refused: string(info.Refused())}
 	client, server := newLeg(info.Client), newLeg(info.Server)
 	client.JA3, client.JA4, client.ECH = info.ClientJA3, info.ClientJA4, info.ECH
 	server.JA3, server.JA4, server.Rung = info.ServerJA3, info.ServerJA4, info.Rung

@@ -47,6 +47,10 @@ func TestTLSRecord(t *testing.T) {
 			"a certificate that was refused", &tlsbridge.Info{Server: agreed, Verdict: "ok", Refusal: tlsbridge.UnknownCA},
 			&tlsRecord{Server: &whole, Certificate: &certificate{Verdict: "ok"}, Refused: "unknown_ca"},
 		},
+		{
+			"a client that showed who it is", &tlsbridge.Info{Client: agreed, ClientSubject: "CN=alice,O=Example"},
+			&tlsRecord{Client: &whole, Subject: "CN=alice,O=Example"},
+		},
 		{"a certificate that nobody was shown", &tlsbridge.Info{Verdict: "expired"}, &tlsRecord{Certificate: &certificate{Verdict: "expired"}}},
 		{
 			"a key exchange without a group", &tlsbridge.Info{Client: tlsbridge.Leg{Version: tls.VersionTLS10, CipherSuite: tls.TLS_RSA_WITH_AES_128_CBC_SHA}},
