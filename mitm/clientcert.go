@@ -1,15 +1,13 @@
 package mitm
 
 import (
-	"crypto"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
-	pkcs12 "software.sslmate.com/src/go-pkcs12"
-
+	"github.com/bridgeio/bridgeio/internal/pfx"
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 )
 
@@ -23,10 +21,42 @@ type ClientCertificate struct {
 	Certificate tls.Certificate
 }
 
-// matches reports whether it is for the server with this name.
-func (c *ClientCertificate) matches(name string) bool {
-	name = strings.ToLower(name)
-	for _, pattern := range c.Names {
+// ParseClientCertificate loads what "NAMES:FILE" or "NAMES:FILE:PASS" says. NAMES are
+// separated by commas; the rest is as SplitFile and ReadSecret take it. An error does not
+// hold the password.
+func ParseClientCertificate(v string) (ClientCertificate, error) {
+	names, file, pass, err := splitNamesFile(v)
+	if err != nil {
+		return ClientCertificate{}, err
+	}
+	if pass, err = ReadSecret(pass); err != nil {
+		return ClientCertificate{}, err
+	}
+	c, err := LoadCertificate(file, pass)
+	return ClientCertificate{Names: names, Certificate: c}, err
+}
+
+// splitNamesFile takes "NAMES:FILE:PASS" apart.
+func splitNamesFile(v string) (names []string, file, pass string, err error) {
+	list, rest, ok := strings.Cut(v, ":")
+	file, pass = SplitFile(rest)
+	if !ok || file == "" {
+		return nil, "", "", errors.New("want NAMES:FILE or NAMES:FILE:PASS, like example.com,*.example.org:cert.p12:env:PASSWORD")
+	}
+	names = strings.Split(list, ",")
+	for _, name := range names {
+		suffix, isWild := strings.CutPrefix(name, "*")
+		if name == "" || strings.ContainsAny(suffix, "*/ ") || isWild && suffix != "" && suffix[0] != '.' {
+			return nil, "", "", fmt.Errorf("%q is not a name like example.com, *.example.com or *", name)
+		}
+	}
+	return names, file, pass, nil
+}
+
+// matchesName reports whether one of the patterns is for the name.
+func matchesName(patterns []string, name string) bool {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	for _, pattern := range patterns {
 		suffix, isWild := strings.CutPrefix(strings.ToLower(pattern), "*")
 		if isWild && suffix != "" && suffix[0] != '.' {
 			continue // it would be for names of others
@@ -41,7 +71,7 @@ func (c *ClientCertificate) matches(name string) bool {
 // clientCertificate returns the first one that is for the server, or nil.
 func (c *Config) clientCertificate(name string) *tls.Certificate {
 	for i := range c.ClientCertificates {
-		if c.ClientCertificates[i].matches(name) {
+		if matchesName(c.ClientCertificates[i].Names, name) {
 			return &c.ClientCertificates[i].Certificate
 		}
 	}
@@ -65,27 +95,23 @@ func LoadCertificate(file, password string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	if strings.Contains(string(content), "-----BEGIN ") {
+	if pfx.IsPEM(content) {
 		c, err := tls.X509KeyPair(content, content)
 		if err != nil {
 			return c, fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "tls: "))
 		}
 		return c, nil
 	}
-	key, leaf, rest, err := pkcs12.DecodeChain(content, password)
+	key, certs, err := pfx.Decode(content, password)
 	switch {
-	case errors.Is(err, pkcs12.ErrIncorrectPassword):
-		return tls.Certificate{}, fmt.Errorf("%s: the password is not the one of this PKCS #12 file", file)
+	case errors.Is(err, pfx.ErrPassword), errors.Is(err, pfx.ErrNoPassword), errors.Is(err, pfx.ErrKey):
+		return tls.Certificate{}, fmt.Errorf("%s: %w", file, err)
 	case err != nil:
-		return tls.Certificate{}, fmt.Errorf("%s: neither PEM with a certificate and its key nor PKCS #12 (%s)", file, strings.TrimPrefix(err.Error(), "pkcs12: "))
+		return tls.Certificate{}, fmt.Errorf("%s: neither PEM with a certificate and its key nor PKCS #12 (%w)", file, err)
 	}
-	signer, ok := key.(interface{ Public() crypto.PublicKey })
-	if public, comparable := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !comparable || !public.Equal(signer.Public()) {
-		return tls.Certificate{}, fmt.Errorf("%s: the key is not the certificate's", file)
-	}
-	c := tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
-	for _, intermediate := range rest {
-		c.Certificate = append(c.Certificate, intermediate.Raw)
+	c := tls.Certificate{PrivateKey: key, Leaf: certs[0]}
+	for _, certificate := range certs {
+		c.Certificate = append(c.Certificate, certificate.Raw)
 	}
 	return c, nil
 }

@@ -100,7 +100,7 @@ func TestLoadCertificate(t *testing.T) {
 		{"PKCS #12 of old", "geheim", pfx(pkcs12.LegacyDES, cert, "geheim"), 2, ""},
 		{"PKCS #12 without a password", "", pfx(pkcs12.Passwordless, cert, ""), 2, ""},
 		{"PKCS #12 with another password", "falsch", pfx(pkcs12.Modern, cert, "geheim"), 0, "the password is not the one"},
-		{"PKCS #12 with another's key", "geheim", pfx(pkcs12.Modern, other, "geheim"), 0, "the key is not the certificate's"},
+		{"PKCS #12 with another's key", "geheim", pfx(pkcs12.Modern, other, "geheim"), 0, "the key is not that of the certificate"},
 		{"neither", "", []byte("hello"), 0, "neither PEM"},
 		{"nothing", "", nil, 0, "neither PEM"},
 	} {

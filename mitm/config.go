@@ -81,6 +81,14 @@ type Config struct {
 	ClientCertificates []ClientCertificate
 	MutualTLS          MutualTLS
 
+	// ServerCertificates are shown to clients in the place of ours: the first that is
+	// for the name that the client asks for.
+	ServerCertificates []*ServerCertificate
+
+	// ClientCAs are what clients' certificates are verified against where TLS is
+	// terminated; nil: clients are not asked for one.
+	ClientCAs *x509.CertPool
+
 	// ECH says what becomes of hellos with an Encrypted Client Hello; those that were
 	// made for one of ECHKeys are decrypted in any case.
 	ECH     ECH
