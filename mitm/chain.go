@@ -1,6 +1,7 @@
 package mitm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -15,50 +16,61 @@ import (
 	"github.com/bridgeio/bridgeio/layers/starttls"
 )
 
-// automatic is the chain of a listener that takes whatever comes.
-func (s *Server) automatic() bridge.Handler {
-	return bridge.ChainTo(s.last, append(s.entrance(), s.detection(s.tls()))...)
-}
-
-// socksOnly is the chain of a listener that is a SOCKS server.
-func (s *Server) socksOnly() bridge.Handler {
-	return bridge.ChainTo(s.last, append(s.entrance(), s.socksServer(), s.detection(s.tls()))...)
-}
-
-// connectOnly is the chain of a listener that is an HTTP proxy.
-func (s *Server) connectOnly() bridge.Handler {
-	return bridge.ChainTo(s.last, append(s.entrance(), s.httpProxy(), s.detection(s.tls()))...)
+// chain is what takes the flows of a listener: what its kind speaks, and then whatever comes.
+func (s *Server) chain(l *listener) bridge.Handler {
+	front := s.entrance(l)
+	switch l.kind {
+	case socksOnly:
+		front = append(front, s.socksServer())
+	case connectOnly:
+		front = append(front, s.httpProxy())
+	}
+	tls := s.tls(l)
+	inner := s.detection(tls, nil)
+	if !s.isGated(l) {
+		return bridge.ChainTo(s.last, append(front, inner)...)
+	}
+	return bridge.ChainTo(s.plain(l, inner), append(front, s.detection(tls, s.hold(l)))...)
 }
 
 // entrance is what each flow passes first: the PROXY header, where one may come, and
 // then, when it is known who the client is, the access rules.
-func (s *Server) entrance() []bridge.Layer {
+func (s *Server) entrance(l *listener) []bridge.Layer {
 	c := s.config
-	if len(c.AcceptProxy)+len(c.AutoProxy) == 0 && !c.RejectUntrustedProxy {
-		return []bridge.Layer{s.access()}
-	}
-	untrusted := proxyproto.Ignore
+	header := proxyproto.Config{Trust: c.AcceptProxy, Auto: c.AutoProxy}
 	if c.RejectUntrustedProxy {
-		untrusted = proxyproto.Reject
+		header.Untrusted = proxyproto.Reject
 	}
-	return []bridge.Layer{
-		proxyproto.Terminate(proxyproto.Config{Trust: c.AcceptProxy, Auto: c.AutoProxy, Untrusted: untrusted}),
-		s.access(),
+	if l.kind == haproxyOnly {
+		header.SetHop, header.Untrusted = true, proxyproto.Reject
+		if len(c.AcceptProxy)+len(c.AutoProxy) == 0 {
+			header.Trust = c.Allow
+		}
 	}
+	if len(header.Trust)+len(header.Auto) == 0 && header.Untrusted == proxyproto.Ignore {
+		return []bridge.Layer{s.access(l)}
+	}
+	return []bridge.Layer{proxyproto.Terminate(header), s.access(l)}
 }
 
 // access lets in whom Allow allows, where the client may say what is dialled, and
 // sets the hop where the operator has named one.
-func (s *Server) access() bridge.Layer {
+func (s *Server) access(l *listener) bridge.Layer {
+	connect := s.config.Connect
+	fixed := !connect.IsZero() && (connect.Port != 0 || l.kind == tlsOnly)
 	return bridge.Layer{Name: "access", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
-		if !s.config.Connect.IsZero() {
-			if ctx.Value(listenerKey{}).(*listener).kind == auto {
-				b.SetHop(s.config.Connect)
-			}
-			return next(ctx, b)
-		}
 		client, ok := b.Flow().Client().IP()
-		if !ok || !contains(s.config.Allow, client) {
+		switch {
+		case l.kind == haproxyOnly && noHop(b):
+			return bridge.Fails(bridge.Unreachable, bridge.ByClient, errors.New("the PROXY header names no destination"))
+		case l.kind == haproxyOnly:
+			// Its sender was believed, and speaks for clients from anywhere.
+			b.SetHop(s.hop(b.Hop()))
+		case fixed && l.kind == auto:
+			b.SetHop(connect)
+		case fixed && l.kind == tlsOnly:
+			b.SetHop(bridge.Addr{Host: connect.Host, Port: cmp.Or(connect.Port, l.port)})
+		case !fixed && (!ok || !contains(s.config.Allow, client)):
 			return bridge.Fails(bridge.Denied, bridge.ByMITM, errors.New("this client may not use the proxy"))
 		}
 		return next(ctx, b)
@@ -66,8 +78,9 @@ func (s *Server) access() bridge.Layer {
 }
 
 // detection is the switch between all protocols, by the rule of the hop: without one
-// a protocol is terminated, with one it is relayed. TLS is left to the given layer.
-func (s *Server) detection(tls bridge.Layer) bridge.Layer {
+// a protocol is terminated, with one it is relayed. With hold, what is not TLS is left to the
+// next handler as soon as a hop is known, and until TLS was seen. TLS is left to the given layer.
+func (s *Server) detection(tls bridge.Layer, hold func(*bridge.Bridge) time.Duration) bridge.Layer {
 	var (
 		socksServer = []bridge.Layer{s.socksServer()}
 		socksRelay  = []bridge.Layer{socks.Relay()}
@@ -82,16 +95,34 @@ func (s *Server) detection(tls bridge.Layer) bridge.Layer {
 		{Detector: detect.TLS(), Within: patience, Layers: []bridge.Layer{tls}},
 		{Detector: detect.SSLv2(), Layers: []bridge.Layer{tls}},
 		{Detector: detect.SOCKS5(), When: noHop, Layers: socksServer},
-		{Detector: detect.SOCKS5(), Layers: socksRelay},
+		{Detector: detect.SOCKS5(), When: hasHop, Layers: socksRelay},
 		{Detector: detect.SOCKS4(), When: noHop, Layers: socksServer},
-		{Detector: detect.SOCKS4(), Layers: socksRelay},
+		{Detector: detect.SOCKS4(), When: hasHop, Layers: socksRelay},
 		{Detector: detect.Connect(), When: noHop, Layers: httpProxy},
-		{Detector: detect.Connect(), Layers: httpRelay},
+		{Detector: detect.Connect(), When: hasHop, Layers: httpRelay},
 		{Detector: detect.HTTP1(), When: noHop, Layers: httpProxy},
 	}
 	unknown := layers.Case{Detector: serverFirst(), When: isPlain, Layers: []bridge.Layer{starttls.Generic()}}
-	return layers.Switch{Cases: slices.Concat(cases, upgrades(), named(), []layers.Case{unknown})}.Layer()
+	cases = slices.Concat(cases, upgrades(), named(), []layers.Case{unknown})
+	if hold != nil {
+		for i := range cases {
+			cases[i].When = decidedFirst(cases[i])
+		}
+	}
+	return layers.Switch{Cases: cases, Hold: hold}.Layer()
 }
+
+// decidedFirst is the condition of a case that does not count while it is still to be decided
+// what becomes of a flow that is not TLS.
+func decidedFirst(c layers.Case) func(*bridge.Bridge) bool {
+	if c.Detector.Name == "tls" || c.Detector.Name == "sslv2" {
+		return c.When
+	}
+	return func(b *bridge.Bridge) bool { return !isUndecided(b) && (c.When == nil || c.When(b)) }
+}
+
+// isUndecided reports whether a server is known, and TLS with it was not seen.
+func isUndecided(b *bridge.Bridge) bool { return hasHop(b) && !isTLS(b.Flow().Frames()) }
 
 // helloTurns is how many turns' time a ClientHello may take to come: one with keys of
 // post-quantum groups is long, and lines are slow.
@@ -165,8 +196,8 @@ func (s *Server) httpProxy() bridge.Layer {
 
 // hop is what is dialled for a destination that a client asked for.
 func (s *Server) hop(asked bridge.Addr) bridge.Addr {
-	if !s.config.Connect.IsZero() {
-		return s.config.Connect
+	return bridge.Addr{
+		Host: cmp.Or(s.config.Connect.Host, asked.Host),
+		Port: cmp.Or(s.config.Connect.Port, asked.Port),
 	}
-	return asked
 }

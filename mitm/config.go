@@ -21,9 +21,24 @@ import (
 type NonTLS uint8
 
 const (
-	NonTLSAllow NonTLS = iota // they are relayed as they are
-	NonTLSBlock               // they are ended
+	NonTLSDefault  NonTLS = iota // as NonTLSAllow, and on listeners for TLS as NonTLSBlock
+	NonTLSAllow                  // they are relayed as they are
+	NonTLSBlock                  // they are ended
+	NonTLSEncrypt                // they are relayed, and the server is spoken TLS with
+	NonTLSRedirect               // they are relayed to NonTLSTarget
 )
+
+// TLSListener is a listener for TLS.
+type TLSListener struct {
+	Addr string // host:port
+
+	// Port is dialled: where Connect has none, and where the client names the server.
+	// Zero means that of Addr.
+	Port uint16
+
+	// Decrypted is the port of what is inside, which captures show instead.
+	Decrypted uint16
+}
 
 // Config says what a Server does. The zero value listens on 127.0.0.1:8080 with the
 // automatic chain and the authority in the user's configuration directory. It is not
@@ -35,8 +50,17 @@ type Config struct {
 	// always terminate it. When all are empty, Listen is 127.0.0.1:8080.
 	Listen, SOCKS, HTTPConnect []string
 
+	// TLS are listeners for TLS: it goes to Connect, or where its server_name says.
+	TLS []TLSListener
+
+	// HAProxy are the addresses of listeners to which each connection comes with a PROXY
+	// header, whose destination is dialled. Who may send one is AcceptProxy, or Allow when
+	// that is empty.
+	HAProxy []string
+
 	// Connect is one server for everything. With it the automatic chain relays all
-	// protocols; the other listeners terminate theirs and replace the destination.
+	// protocols; the other listeners terminate theirs and replace the destination. Its Port
+	// may be zero where each listener knows one or is told it by the client.
 	Connect bridge.Addr
 
 	// Allow is who may use listeners that dial where the client says; nil means
@@ -62,8 +86,20 @@ type Config struct {
 	AcceptProxy, AutoProxy []netip.Prefix
 	RejectUntrustedProxy   bool
 
-	// NonTLS says what becomes of flows that are not TLS.
-	NonTLS NonTLS
+	// NonTLS says what becomes of flows that are not TLS. Where they are not simply relayed,
+	// the client is waited for first: one that is silent for a second counts as none that
+	// speaks TLS.
+	NonTLS       NonTLS
+	NonTLSTarget bridge.Addr
+
+	// NoSNI is the name of the server where the client sends no server_name.
+	NoSNI string
+
+	// Terminate has TLS end here: the server is spoken to plainly.
+	Terminate bool
+
+	// Rules say what becomes of flows, before all other options do; nil: nothing.
+	Rules *policy.Rules
 
 	// CA signs the certificates that clients see; nil means the authority that Open
 	// finds or makes in ca.DefaultDir. The Server does not close one that it was given.
@@ -161,18 +197,25 @@ const defaultListen = "127.0.0.1:8080"
 
 // withDefaults returns c as New uses it, or says what is wrong with it.
 func (c Config) withDefaults() (Config, error) {
-	if len(c.Listen)+len(c.SOCKS)+len(c.HTTPConnect) == 0 {
+	if len(c.Listen)+len(c.SOCKS)+len(c.HTTPConnect)+len(c.TLS)+len(c.HAProxy) == 0 {
 		c.Listen = []string{defaultListen}
 	}
-	for _, list := range [][]string{c.Listen, c.SOCKS, c.HTTPConnect} {
+	tls := make([]string, len(c.TLS))
+	for i, l := range c.TLS {
+		tls[i] = l.Addr
+	}
+	for _, list := range [][]string{c.Listen, c.SOCKS, c.HTTPConnect, tls, c.HAProxy} {
 		for _, addr := range list {
 			if err := checkListen(addr); err != nil {
 				return c, err
 			}
 		}
 	}
-	if !c.Connect.IsZero() && c.Connect.Port == 0 {
-		return c, fmt.Errorf("connect %s: want a port from 1 to 65535", c.Connect)
+	if !c.Connect.IsZero() && c.Connect.Port == 0 && len(c.Listen) > 0 {
+		return c, fmt.Errorf("connect %s: want a port from 1 to 65535, nothing else says which", c.Connect.Host)
+	}
+	if c.NonTLS == NonTLSRedirect && (c.NonTLSTarget.Host == "" || c.NonTLSTarget.Port == 0) {
+		return c, errors.New("flows that are not TLS: want a host and a port from 1 to 65535 for them")
 	}
 	if c.Allow == nil {
 		c.Allow = privateNetworks()

@@ -22,7 +22,7 @@ func (s *Server) dial(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net
 	if s.blocked(f) {
 		return nil, bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
 	}
-	operators := !s.config.Connect.IsZero()
+	operators := s.config.Connect.Port != 0 || ctx.Value(operatorsKey{}) != nil
 	if server := f.Server(); !server.IsZero() {
 		hop = server // a redial reaches the very same address
 	}

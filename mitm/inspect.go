@@ -39,18 +39,29 @@ func (s *Server) blocked(f *bridge.Flow) bool {
 	return s.config.NonTLS == NonTLSBlock && !isTLS(frames) && len(frames) > 0 && frames[len(frames)-1].Proto == "http"
 }
 
-// isTLS reports whether the client speaks TLS with the server, bridged or passed on.
+// isTLS reports whether there is TLS with the server, on one side at least, or it was passed
+// on.
 func isTLS(frames []bridge.Frame) bool {
-	return isBridged(frames) || slices.ContainsFunc(frames, func(f bridge.Frame) bool {
+	return isBridged(frames) || slices.ContainsFunc(withServer(frames), func(f bridge.Frame) bool {
 		return f.Proto == "tls" && f.Verb == bridge.VerbPass
 	})
 }
 
-// isBridged reports whether TLS between the client and the server is decrypted.
+// isBridged reports whether what is observed was encrypted between the client and the server,
+// on one side at least.
 func isBridged(frames []bridge.Frame) bool {
-	return slices.ContainsFunc(frames, func(f bridge.Frame) bool {
-		return f.Proto == "tls" && f.Verb == bridge.VerbRelay && f.Decrypted
-	})
+	return slices.ContainsFunc(withServer(frames), func(f bridge.Frame) bool { return f.Proto == "tls" && f.Decrypted })
+}
+
+// withServer leaves out what the client spoke with us to reach the server: TLS with a proxy is none
+// with the server.
+func withServer(frames []bridge.Frame) []bridge.Frame {
+	for i, f := range slices.Backward(frames) {
+		if f.Verb == bridge.VerbTerminate && f.Proto != "tls" {
+			return frames[i+1:]
+		}
+	}
+	return frames
 }
 
 // isInspected reports whether what is relayed can be read: it was decrypted, or it is a

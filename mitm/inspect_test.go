@@ -153,7 +153,9 @@ func TestIsInspected(t *testing.T) {
 	}{
 		{"an unknown protocol", []bridge.Frame{raw}, false},
 		{"an unknown protocol inside of bridged TLS", []bridge.Frame{bridged, raw}, true},
-		{"an unknown protocol in a tunnel of an HTTPS proxy", []bridge.Frame{ours, {Proto: "connect"}, raw}, false},
+		{"an unknown protocol in a tunnel of an HTTPS proxy", []bridge.Frame{ours, {Proto: "connect", Verb: bridge.VerbTerminate}, raw}, false},
+		{"an unknown protocol inside of TLS that ends here", []bridge.Frame{ours, raw}, true},
+		{"an unknown protocol that TLS is put on", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbOriginate, Decrypted: true}, raw}, true},
 		{"HTTP", []bridge.Frame{{Proto: "socks5"}, http}, true},
 		{"a hello that is not one", []bridge.Frame{{Proto: "tls", Verb: bridge.VerbRelay, Opaque: true}}, false},
 		{"nothing", nil, false},

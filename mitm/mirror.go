@@ -1,6 +1,7 @@
 package mitm
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"os"
@@ -56,17 +57,18 @@ func LoadECHKeys(file string) ([]tls.EncryptedClientHelloKey, error) {
 	return keys, nil
 }
 
-// mirror is how TLS between a client and a server is bridged.
-func (s *Server) mirror(limiter *tlsbridge.Limiter) tlsbridge.Config {
-	minter := &Minter{Authority: s.authority, Roots: s.config.Roots, Verify: s.config.Verify, LeafCert: s.config.LeafCert}
-	c := tlsbridge.Config{
-		Minter:    minter,
-		Policy:    s.policy,
-		Port:      tlsPort,
-		Limiter:   limiter,
+// mirror sets how TLS between a client and a server is bridged.
+func (s *Server) mirror() {
+	s.limiter = tlsbridge.NewLimiter(0)
+	s.minter = &Minter{Authority: s.authority, Roots: s.config.Roots, Verify: s.config.Verify, LeafCert: s.config.LeafCert}
+	s.mirrored = tlsbridge.Config{
+		Hello:     tlsbridge.Mirror(),
+		Memory:    tlsbridge.NewMemory(),
+		NoSNI:     s.config.NoSNI,
+		Limiter:   s.limiter,
 		MutualTLS: s.config.MutualTLS,
 		ClientCertificate: func(server *tlsbridge.Snapshot) *tls.Certificate {
-			return s.clientCertificate(server, minter)
+			return s.clientCertificate(server, s.minter)
 		},
 		Refused:  s.refused,
 		Tickets:  tlsbridge.NewTickets(s.secret),
@@ -75,24 +77,80 @@ func (s *Server) mirror(limiter *tlsbridge.Limiter) tlsbridge.Config {
 		KeyLog:   s.config.KeyLog,
 	}
 	if s.config.Fingerprint == FingerprintGo {
-		c.Hello = tlsbridge.GoHello()
+		s.mirrored.Hello = tlsbridge.GoHello()
 	}
-	return c
 }
 
-// policy says which hellos pass undecrypted, and by which option.
-func (s *Server) policy(f *bridge.Flow, hello *detect.ClientHello) (tlsbridge.Action, string) {
+// bridged is the layer that does what was decided.
+func (s *Server) bridged(port uint16, d policy.Decision) bridge.Layer {
+	c := s.mirrored
+	c.Port = port
+	c.Minter = &decidedMinter{Server: s, decision: d}
+	c.Policy = func(*bridge.Flow, *detect.ClientHello) (tlsbridge.Action, string) {
+		switch d.Action {
+		case policy.Block:
+			return tlsbridge.Block, d.Rule
+		case policy.PassOn, policy.Encrypt: // it is encrypted already
+			return tlsbridge.Pass, d.Rule
+		}
+		return tlsbridge.Inspect, d.Rule
+	}
+	return tlsbridge.Relay(c)
+}
+
+// decidedMinter mints for a flow whose fate may depend on the server's certificate, and
+// shows the operator's own certificate where there is one for the name.
+type decidedMinter struct {
+	*Server
+	decision policy.Decision
+}
+
+// Mint implements tlsbridge.Minter.
+func (m *decidedMinter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *detect.ClientHello) (*tls.Certificate, string, error) {
+	var verdict string
+	own := m.config.serverCertificate(server.Name)
+	if own != nil || m.decision.Awaits {
+		verdict = m.minter.judge(server).Verdict.String()
+	}
+	switch d := m.decision.WithServerCert(verdict); d.Action {
+	case policy.PassOn:
+		return nil, verdict, &tlsbridge.Unbridgeable{Reason: d.Rule}
+	case policy.Block:
+		return nil, verdict, &tlsbridge.Refused{Alert: accessDenied, Err: fmt.Errorf("blocked by %s", d.Rule)}
+	}
+	if own != nil {
+		return own, verdict, nil
+	}
+	return m.minter.Mint(ctx, server, hello)
+}
+
+// accessDenied is what a client is told that a rule keeps out (RFC 8446 §6.2).
+const accessDenied tlsbridge.Alert = 49
+
+// decide says what becomes of a flow that begins with this hello.
+func (s *Server) decide(f *bridge.Flow, hello *detect.ClientHello) policy.Decision {
+	facts := policy.FactsOf(f, hello)
+	if facts.SNI == "" {
+		facts.SNI = s.config.NoSNI
+	}
+	d := s.config.Rules.Decide(facts)
+	if d.Action != policy.Inspect && d.Action != "" {
+		return d
+	}
 	switch {
 	case s.config.ECH == ECHPass && hello.HasECH:
-		return tlsbridge.Pass, "ech"
+		d.Action, d.Rule = policy.PassOn, "ech"
 	case s.config.Bypass.Bypassed(policy.KeyOf(f, hello)):
-		return tlsbridge.Pass, "bypassonfail"
+		d.Action, d.Rule = policy.PassOn, "bypassonfail"
+	case s.config.Terminate:
+		d.Action = policy.Terminate
 	}
-	return tlsbridge.Inspect, ""
+	return d
 }
 
 // refused remembers a client that does not accept what it was shown.
 func (s *Server) refused(f *bridge.Flow, hello *detect.ClientHello, info tlsbridge.Info, how tlsbridge.Refusal) {
+	s.config.Rules.Failed(policy.FactsOf(f, hello), how)
 	key := policy.KeyOf(f, hello)
 	if s.config.Bypass.Refused(key, how, info.Verdict) {
 		s.config.Log.Info("a client that does not accept our certificate is let through", "client", key.Client, "ja4", key.JA4, "name", key.Name, "refusal", string(how))

@@ -1,6 +1,7 @@
 package mitm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 	"github.com/bridgeio/bridgeio/mitm/ca"
 )
 
@@ -21,6 +23,10 @@ type Server struct {
 	listeners []*listener
 	proxy     *bridge.Proxy
 	loops     sync.Map // addresses of refused dials to ourselves, each logged once
+
+	limiter  *tlsbridge.Limiter
+	minter   *Minter
+	mirrored tlsbridge.Config // but for what depends on the flow
 }
 
 // kind is what a listener speaks.
@@ -30,12 +36,15 @@ const (
 	auto        kind = "auto"
 	socksOnly   kind = "socks"
 	connectOnly kind = "httpconnect"
+	tlsOnly     kind = "tls"
+	haproxyOnly kind = "haproxy"
 )
 
 type listener struct {
 	net.Listener
 	kind    kind
 	handler bridge.Handler
+	port    uint16 // what a server name goes with, and a Connect without port
 }
 
 func (l *listener) addr() netip.AddrPort {
@@ -53,6 +62,7 @@ func New(config Config) (*Server, error) {
 	if err := s.openAuthority(); err != nil {
 		return nil, err
 	}
+	s.mirror()
 	s.proxy = &bridge.Proxy{
 		Handler:  s.handle,
 		Dial:     s.dial,
@@ -87,25 +97,46 @@ func (s *Server) openAuthority() error {
 	return nil
 }
 
+// listen binds all listeners. The chains are made afterwards, when it is known on which
+// ports a kernel that was asked for any has put them.
 func (s *Server) listen() error {
-	handlers := map[kind]bridge.Handler{
-		auto:        s.automatic(),
-		socksOnly:   s.socksOnly(),
-		connectOnly: s.connectOnly(),
-	}
-	for _, wanted := range []struct {
-		kind  kind
-		addrs []string
-	}{{auto, s.config.Listen}, {socksOnly, s.config.SOCKS}, {connectOnly, s.config.HTTPConnect}} {
-		for _, addr := range wanted.addrs {
-			l, err := s.bind(addr)
-			if err != nil {
-				return err // it says "listen" and the address
-			}
-			s.listeners = append(s.listeners, &listener{l, wanted.kind, handlers[wanted.kind]})
+	for _, wanted := range s.wanted() {
+		l, err := s.bind(wanted.Addr)
+		if err != nil {
+			return err // it says "listen" and the address
 		}
+		bound := &listener{Listener: l, kind: wanted.kind, port: tlsPort}
+		if wanted.kind == tlsOnly {
+			bound.port = cmp.Or(wanted.Port, bound.addr().Port())
+		}
+		s.listeners = append(s.listeners, bound)
+	}
+	for _, l := range s.listeners {
+		l.handler = s.chain(l)
 	}
 	return nil
+}
+
+// wantedListener is one that is to be bound.
+type wantedListener struct {
+	TLSListener
+	kind kind
+}
+
+func (s *Server) wanted() []wantedListener {
+	var all []wantedListener
+	for _, list := range []struct {
+		kind  kind
+		addrs []string
+	}{{auto, s.config.Listen}, {socksOnly, s.config.SOCKS}, {connectOnly, s.config.HTTPConnect}, {haproxyOnly, s.config.HAProxy}} {
+		for _, addr := range list.addrs {
+			all = append(all, wantedListener{TLSListener{Addr: addr}, list.kind})
+		}
+	}
+	for _, l := range s.config.TLS {
+		all = append(all, wantedListener{l, tlsOnly})
+	}
+	return all
 }
 
 // bind listens on plain TCP: a multipath socket lacks options that the layers below
@@ -118,7 +149,7 @@ func (s *Server) bind(addr string) (net.Listener, error) {
 
 // Listening is one address that a Server listens on.
 type Listening struct {
-	Kind string // "auto", "socks" or "httpconnect"
+	Kind string // "auto", "socks", "httpconnect", "tls" or "haproxy"
 	Addr net.Addr
 }
 

@@ -1,6 +1,7 @@
 package mitm
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,44 +12,85 @@ import (
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
+	"github.com/bridgeio/bridgeio/mitm/policy"
 )
 
 // tlsPort is the port that is dialled for a server name that nobody gave a port for.
 const tlsPort = 443
 
-// tls is the layer for a ClientHello. With a hop it is bridged. Without one it is either
-// addressed to us, and what is inside is asked again, or to the server that it names.
-func (s *Server) tls() bridge.Layer {
-	limiter := tlsbridge.NewLimiter(0)
-	bridged := tlsbridge.Relay(s.mirror(limiter))
+// tls is the layer for a ClientHello that came to a listener. With a hop it is for that
+// server. Without one it is either addressed to us, and what is inside is asked again, or to
+// the server that it names.
+func (s *Server) tls(l *listener) bridge.Layer {
 	ours := tlsbridge.Terminate(tlsbridge.TerminateConfig{
 		Certificate: s.ownCertificate,
 		ALPN:        []string{"http/1.1"},
-		Limiter:     limiter,
+		Limiter:     s.limiter,
 	})
 	return bridge.Layer{Name: "tls", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
-		if !noHop(b) {
-			return bridged.Handle(ctx, b, next)
+		if hasHop(b) && detect.SSLv2().Detect(detect.Input{Client: b.Client.Buffered()}).Kind == detect.Match {
+			return s.bridged(l.port, policy.Decision{}).Handle(ctx, b, next) // there is nothing to decide by
 		}
-		hello, _, err := bridge.Expect(ctx, b, bridge.Client, detect.ParseClientHello, bridge.Max(detect.MaxClientHello))
-		switch {
-		case err != nil:
+		hello, err := s.expectHello(ctx, b)
+		if err != nil {
 			return err
+		}
+		switch {
+		case !noHop(b):
 		case s.isForUs(ctx, hello):
 			return ours.Handle(ctx, b, next)
 		case len(s.config.Auth) > 0:
 			return bridge.Fails(bridge.Auth, bridge.ByMITM, errors.New("a client that only names a server shows no credentials"))
 		}
-		return bridged.Handle(ctx, b, next)
+		d := s.decide(b.Flow(), hello)
+		if ctx, err = s.reroute(ctx, b, d.Target, l.port); err != nil {
+			return err
+		}
+		return s.decided(l, hello, d).Handle(ctx, b, next)
 	}}
+}
+
+// expectHello waits for the hello that decides: the inner one where it was made for us.
+func (s *Server) expectHello(ctx context.Context, b *bridge.Bridge) (*detect.ClientHello, error) {
+	hello, _, err := bridge.Expect(ctx, b, bridge.Client, detect.ParseClientHello, bridge.Max(detect.MaxClientHello))
+	if err != nil {
+		return nil, err
+	}
+	if inner := tlsbridge.OpenECH(hello, s.config.ECHKeys); inner != nil {
+		hello = inner
+	}
+	return hello, nil
+}
+
+// decided is the layer that does what was decided about a hello.
+func (s *Server) decided(l *listener, hello *detect.ClientHello, d policy.Decision) bridge.Layer {
+	if d.Action != policy.Terminate {
+		return s.bridged(l.port, d)
+	}
+	return tlsbridge.Terminate(tlsbridge.TerminateConfig{
+		Certificate: s.serverCertificate,
+		Server:      bridge.Addr{Host: cmp.Or(hello.ServerName, s.config.NoSNI), Port: l.port},
+		ClientCAs:   s.config.ClientCAs,
+		Limiter:     s.limiter,
+	})
+}
+
+// serverCertificate is the one of a server whose TLS ends here: the operator's own, or one
+// that we make for its name.
+func (s *Server) serverCertificate(ctx context.Context, f *bridge.Flow, hello *detect.ClientHello) (*tls.Certificate, error) {
+	name := cmp.Or(hello.ServerName, s.config.NoSNI, f.Target().Host)
+	if own := s.config.serverCertificate(name); own != nil {
+		return own, nil
+	}
+	return s.authority.MintName(ctx, name)
 }
 
 // ownCertificate is the one of TLS that is addressed to us: for the name that the client
 // asks for, else the address that it connected to.
 func (s *Server) ownCertificate(ctx context.Context, f *bridge.Flow, hello *detect.ClientHello) (*tls.Certificate, error) {
-	name := hello.ServerName
-	if name == "" {
-		name = f.Local().Host
+	name := cmp.Or(hello.ServerName, f.Local().Host)
+	if own := s.config.serverCertificate(name); own != nil {
+		return own, nil
 	}
 	return s.authority.MintName(ctx, name)
 }
@@ -57,7 +99,7 @@ func (s *Server) ownCertificate(ctx context.Context, f *bridge.Flow, hello *dete
 // an HTTPS proxy: it names no server, or one of our own names, or a name that would
 // bring us back to ourselves.
 func (s *Server) isForUs(ctx context.Context, hello *detect.ClientHello) bool {
-	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	name := strings.ToLower(strings.TrimSuffix(cmp.Or(hello.ServerName, s.config.NoSNI), "."))
 	if name == "" || slices.ContainsFunc(s.config.Names, func(own string) bool { return strings.EqualFold(own, name) }) {
 		return true
 	}

@@ -69,7 +69,7 @@ func passThrough(client, server []byte) (toClient, toServer []byte, path string,
 	c, accepted := bridgetest.Pipe(1 << 20)
 	dialled, u := bridgetest.Pipe(1 << 20)
 	p := &bridge.Proxy{
-		Handler:  bridge.ChainTo(s.last, proxyproto.Relay(proxyproto.Config{Auto: sourceMay}), s.detection(pass)),
+		Handler:  bridge.ChainTo(s.last, proxyproto.Relay(proxyproto.Config{Auto: sourceMay}), s.detection(pass, nil)),
 		Dial:     func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) { return dialled, nil },
 		Hop:      bridge.FixedHop(bridge.Addr{Host: "192.0.2.1", Port: 1080}),
 		Observer: &bridge.Observer{Close: func(f *bridge.Flow, _ bridge.Outcome) { path = f.Path() }},

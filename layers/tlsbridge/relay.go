@@ -101,7 +101,7 @@ type Info struct {
 	Refusal        Refusal           // how the client has refused the certificate in the handshake; see Refused
 	ServerLeaf     [sha256.Size]byte // of the certificate that the server showed
 	MintedLeaf     [sha256.Size]byte // of the one that the client was shown
-	ClientSubject  string            // of the certificate that the client showed, which verified (RFC 4514); see TerminateConfig
+	ClientSubject  string            // of the certificate that the client showed, which verified (RFC 2253); see TerminateConfig
 	Verdict        string            // the Minter's
 	Rule           string            // the Policy's; "": it has not said
 

@@ -19,6 +19,10 @@ type TerminateConfig struct {
 	// address that the client connected to. It is called on the flow's goroutine.
 	Certificate func(context.Context, *bridge.Flow, *detect.ClientHello) (*tls.Certificate, error)
 
+	// Server is the one that the client means. It becomes the hop of a bridge that has none;
+	// zero: there is none, or it is told inside.
+	Server bridge.Addr
+
 	// ALPN lists the protocols that are spoken inside, best first. A client that
 	// offers others only is refused (RFC 7301 §3.2). Nil means that ALPN is ignored.
 	ALPN []string
@@ -59,6 +63,10 @@ func (c TerminateConfig) terminate(ctx context.Context, b *bridge.Bridge) error 
 		return err
 	}
 	frame := bridge.Frame{Proto: "tls", Verb: bridge.VerbTerminate, SNI: hello.ServerName, Decrypted: true}
+	if b.Hop().IsZero() && !c.Server.IsZero() {
+		frame.Dst = c.Server
+		b.SetHop(c.Server)
+	}
 	leaf, err := c.Certificate(ctx, b.Flow(), hello)
 	if err != nil {
 		b.Write(ctx, bridge.Client, appendAlert(nil, hello, internalError))

@@ -1,0 +1,122 @@
+package mitm
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
+	"github.com/bridgeio/bridgeio/mitm/policy"
+)
+
+// What becomes of flows in which the client speaks no TLS, where that is not simply to relay
+// them: it is decided once the client has shown what it speaks, and before anything is said
+// to the server.
+
+// silence is how long a client may say nothing before it counts as one that speaks no TLS.
+const silence = time.Second
+
+// isGated reports whether the flows of a listener are decided upon first.
+func (s *Server) isGated(l *listener) bool {
+	return l.kind == tlsOnly || s.config.Terminate || s.config.Rules != nil ||
+		s.config.NonTLS == NonTLSEncrypt || s.config.NonTLS == NonTLSRedirect
+}
+
+// hold is how long a client is waited for before the server is dialled. Where nothing but TLS
+// is let through there is no hurry.
+func (s *Server) hold(l *listener) func(*bridge.Bridge) time.Duration {
+	limit := min(silence, s.config.Limits.WithDefaults().First)
+	if s.config.Rules == nil && s.nonTLS(l) == NonTLSBlock {
+		limit = s.config.Limits.WithDefaults().First
+	}
+	return func(b *bridge.Bridge) time.Duration {
+		if isUndecided(b) {
+			return limit
+		}
+		return 0
+	}
+}
+
+// nonTLS is the option as it counts for a listener.
+func (s *Server) nonTLS(l *listener) NonTLS {
+	switch {
+	case s.config.NonTLS != NonTLSDefault:
+		return s.config.NonTLS
+	case l.kind == tlsOnly:
+		return NonTLSBlock
+	}
+	return NonTLSAllow
+}
+
+// plain decides about flows that are not TLS, and gives those that go on to the inner
+// detection.
+func (s *Server) plain(l *listener, inner bridge.Layer) bridge.Handler {
+	return func(ctx context.Context, b *bridge.Bridge) error {
+		if !isUndecided(b) {
+			return s.last(ctx, b)
+		}
+		d := s.decidePlain(l, b.Flow())
+		if d.Action == policy.Block {
+			return bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
+		}
+		ctx, err := s.reroute(ctx, b, d.Target, 0)
+		if err != nil {
+			return err
+		}
+		if d.Action == policy.Encrypt {
+			return bridge.ChainTo(s.last, s.originate(), inner)(ctx, b)
+		}
+		return bridge.ChainTo(s.last, inner)(ctx, b)
+	}
+}
+
+// decidePlain says what becomes of a flow that is not TLS.
+func (s *Server) decidePlain(l *listener, f *bridge.Flow) policy.Decision {
+	if d := s.config.Rules.Decide(policy.FactsOf(f, nil)); d.Action == policy.Block || d.Action == policy.Encrypt || d.Action == policy.PassOn {
+		return d
+	}
+	switch s.nonTLS(l) {
+	case NonTLSBlock:
+		return policy.Decision{Action: policy.Block}
+	case NonTLSEncrypt:
+		return policy.Decision{Action: policy.Encrypt}
+	case NonTLSRedirect:
+		return policy.Decision{Action: policy.PassOn, Target: s.config.NonTLSTarget}
+	}
+	return policy.Decision{Action: policy.PassOn}
+}
+
+// originate is TLS with the server of a client that speaks none. It can't be shown that a
+// certificate does not verify, so the flow ends then, unless that is ignored.
+func (s *Server) originate() bridge.Layer {
+	return tlsbridge.Originate(tlsbridge.DialConfig{
+		TLS: &tls.Config{
+			RootCAs:            s.config.Roots,
+			ServerName:         s.config.NoSNI,
+			InsecureSkipVerify: s.config.Verify == VerifyIgnore,
+			KeyLogWriter:       s.config.KeyLog,
+			MinVersion:         tls.VersionTLS10,
+		},
+		Timeout: s.config.Limits.Turn,
+		Limiter: s.limiter,
+	})
+}
+
+// operatorsKey is the context key of a hop that the operator has named.
+type operatorsKey struct{}
+
+// reroute has the flow go to the target that was decided, if there is one.
+func (s *Server) reroute(ctx context.Context, b *bridge.Bridge, target bridge.Addr, port uint16) (context.Context, error) {
+	if target.IsZero() {
+		return ctx, nil
+	}
+	if target.Port == 0 {
+		target.Port = b.Hop().Port
+	}
+	if target.Port == 0 {
+		target.Port = port
+	}
+	ctx = context.WithValue(ctx, operatorsKey{}, true)
+	return ctx, b.Reroute(ctx, target)
+}
