@@ -99,6 +99,8 @@ func scanSMTPGreeting(b []byte) result {
 	end := len(replyReady) + 1 + len(text)
 	lineEnded := end < len(b) && (b[end] == '\r' || b[end] == '\n')
 	switch {
+	case len(text) > 0 && text[0] == ' ': // there is no name
+		return bad("greeting", len(replyReady)+1)
 	case mailWord(text, lineEnded) != "":
 		return complete(end)
 	case end < len(b):
