@@ -30,26 +30,21 @@ const (
 	closePatience = 10 * time.Second
 )
 
-// Config says what is captured. The zero value captures decrypted flows.
-type Config struct {
-	// All adds the flows in which nothing was decrypted. Their ports are written
-	// as they are.
-	All bool
-
-	// Autoflush is how long a byte may wait for others before they are written.
-	// Zero means a second; negative means until a quarter of a megabyte waits.
-	Autoflush time.Duration
-
-	// Log is told when the capture loses something; nil means slog.Default.
-	Log *slog.Logger
-}
-
 // Stats counts what a Writer did.
 type Stats struct {
 	Flows   int64 // flows of which something is in the capture
 	Packets int64
 	Payload int64 // bytes of application data in them
 	Lost    int64 // flows that the capture gave up on
+	Readers int64 // of a Feed: those that are connected
+}
+
+// add sums up what the readers of a Feed got.
+func (s *Stats) add(t Stats) {
+	s.Flows += t.Flows
+	s.Packets += t.Packets
+	s.Payload += t.Payload
+	s.Lost += t.Lost
 }
 
 // Writer writes flows into one capture. It is safe for concurrent use. Close it.
@@ -110,6 +105,9 @@ func newWriter(dst io.Writer, config Config, limit int, isn func(time.Time) uint
 
 // startWriter makes a Writer and begins to write what comes.
 func startWriter(dst io.Writer, config Config, t terms) (*Writer, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
@@ -142,7 +140,12 @@ func (w *Writer) Observer() *bridge.Observer {
 
 // Stats returns the counters as they are now.
 func (w *Writer) Stats() Stats {
-	return Stats{w.count.flows.Load(), w.count.packets.Load(), w.count.payload.Load(), w.count.lost.Load()}
+	return Stats{
+		Flows:   w.count.flows.Load(),
+		Packets: w.count.packets.Load(),
+		Payload: w.count.payload.Load(),
+		Lost:    w.count.lost.Load(),
+	}
 }
 
 // Close writes what is queued and ends the capture; flows that go on are no longer

@@ -115,7 +115,7 @@ func (c *conversation) resolve() {
 		port = c.flow.Server().Port
 	}
 	if !c.plain {
-		port = decryptedPort(port, innermostALPN(c.flow))
+		port = c.w.config.portOf(c.flow, port)
 	}
 	clientIP, serverIP := sameFamily(client.Addr(), server.Addr())
 	c.ends = [2]netip.AddrPort{
