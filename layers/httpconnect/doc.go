@@ -1,4 +1,5 @@
-// Package httpconnect relays and terminates HTTP CONNECT as layers of a bridge, and forwards requests for an HTTP proxy.
+// Package httpconnect relays and terminates HTTP CONNECT as layers of a bridge, forwards requests for an HTTP proxy, and
+// dials through one.
 //
 // [Relay] stands between a client and a real HTTP proxy: it passes each head on as it came, learns the destination, and
 // hands the tunnel to the next layer once the proxy has said that it stands.
@@ -11,6 +12,11 @@
 //	handler := bridge.Chain(httpconnect.Terminate(httpconnect.Config{}), tls) // client > us > destination
 //
 // Both push one frame, "connect" or "http", with a [*Handshake] as its Detail.
+//
+// [Dial] is the client of an HTTP proxy: what the bridge dials, it reaches by CONNECT. On top of a dialler that puts TLS
+// on its connections the proxy is an HTTPS proxy.
+//
+//	proxy := &bridge.Proxy{Handler: handler, Dial: httpconnect.Dial(nil, httpconnect.DialConfig{Proxy: server})}
 //
 // # Judging
 //
@@ -28,7 +34,7 @@
 //
 // Nothing is cached. A request is passed on as it came but for what is said above, so that what the server sees is the
 // client's: no Via field is added, Max-Forwards is not counted down, and a response is not touched at all. CONNECT of
-// HTTP/2 (RFC 9113 §8.5) is not spoken.
+// HTTP/2 (RFC 9113 §8.5) is not spoken. Dial authenticates by Basic, and by nothing else.
 //
 // Specifications: RFC 9110 (HTTP semantics; CONNECT is §9.3.6), RFC 9112 (HTTP/1.1), RFC 7617 (Basic).
 package httpconnect

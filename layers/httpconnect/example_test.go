@@ -78,6 +78,32 @@ func ExampleRelay() {
 	// connect example.com:443 alice
 }
 
+// A bridge whose server side is reached through an HTTP proxy.
+func ExampleDial() {
+	proxy := &bridge.Proxy{
+		Handler: bridge.Chain(),
+		Hop:     bridge.FixedHop(bridge.Addr{Host: "example.com", Port: 443}),
+		Dial: httpconnect.Dial(func(_ context.Context, hop bridge.Addr, _ *bridge.Flow) (net.Conn, error) {
+			fmt.Println("dial", hop)
+			ours, theirs := net.Pipe()
+			go httpProxy(theirs)
+			return ours, nil
+		}, httpconnect.DialConfig{
+			Proxy: bridge.Addr{Host: "proxy.example", Port: 3128},
+			User:  "alice", Password: "secret",
+		}),
+		Observer: &bridge.Observer{Frame: func(_ *bridge.Flow, frame bridge.Frame) {
+			fmt.Println(frame.Verb, frame.Proto, frame.Dst, "as", frame.User)
+		}},
+	}
+	client, accepted := net.Pipe()
+	client.Close()
+	proxy.ServeConn(context.Background(), accepted)
+	// Output:
+	// dial proxy.example:3128
+	// originate connect example.com:443 as alice
+}
+
 // httpProxy grants what it is asked for, and hangs up when the tunnel ends.
 func httpProxy(c net.Conn) {
 	defer c.Close()
