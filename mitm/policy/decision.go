@@ -43,13 +43,18 @@ type Facts struct {
 
 // FactsOf returns what is known of a flow that begins with a hello; nil: it begins with something else.
 func FactsOf(f *bridge.Flow, hello *detect.ClientHello) Facts {
-	client, _ := f.Client().IP()
-	facts := Facts{NonTLS: hello == nil, Client: client, Destination: f.Target(), Path: f.Path()}
+	facts := Facts{NonTLS: true}
 	if hello != nil {
-		facts.SNI, facts.ALPN, facts.ECH = hello.ServerName, hello.ALPN, hello.HasECH
-		facts.JA3, facts.JA4 = hello.JA3(), hello.JA4()
+		facts = FactsOfHello(hello)
 	}
+	facts.Client, _ = f.Client().IP()
+	facts.Destination, facts.Path = f.Target(), f.Path()
 	return facts
+}
+
+// FactsOfHello returns what a hello says.
+func FactsOfHello(hello *detect.ClientHello) Facts {
+	return Facts{SNI: hello.ServerName, ALPN: hello.ALPN, ECH: hello.HasECH, JA3: hello.JA3(), JA4: hello.JA4()}
 }
 
 // name is the server_name as names are compared: in lower case, without a final dot.

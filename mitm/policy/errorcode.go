@@ -21,7 +21,7 @@ func readFailures(_ *ruleReader, f *fields, n node) (matcher, error) {
 }
 
 func readErrorCode(_ *ruleReader, f *fields, n node) (matcher, error) {
-	how, ok := parseErrorCode(strings.Trim(n.String(), `"`))
+	how, ok := ParseRefusal(strings.Trim(n.String(), `"`))
 	if !ok {
 		return nil, at(n.line, "expression is %s: want an alert by number or name, like 48 or unknown_ca, or OpenSSL's code for it, like 0x0A000418", n)
 	}
@@ -46,9 +46,12 @@ var alerts = map[uint64]string{
 	116: "certificate_required", 120: "no_application_protocol", 121: "ech_required",
 }
 
-// parseErrorCode returns how a client has failed by an alert's number, name, or OpenSSL's code for having been sent it;
-// or by our own words for failing without one, closed and silent.
-func parseErrorCode(s string) (tlsbridge.Refusal, bool) {
+// Refusal is how a client shows that it does not accept what it was shown.
+type Refusal = tlsbridge.Refusal
+
+// ParseRefusal returns how a client has failed by an alert's number, name, or OpenSSL's code for having been sent it; or
+// by our own words for failing without one, closed and silent.
+func ParseRefusal(s string) (Refusal, bool) {
 	s = strings.ToLower(s)
 	switch how := tlsbridge.Refusal(s); how {
 	case tlsbridge.ClosedOnCertificate, tlsbridge.SilentAfterHandshake:
