@@ -16,7 +16,7 @@ import (
 func newCA(s streams) *cobra.Command {
 	var cacert string
 	cmd := &cobra.Command{Use: "ca", Short: "the certificate authority that clients must trust"}
-	cmd.PersistentFlags().StringVar(&cacert, "cacert", "", "the CA as load:FILE (default: the user's own)")
+	cmd.PersistentFlags().StringVar(&cacert, "cacert", "", "the CA as load:FILE[:PASS] (default: the user's own)")
 	cmd.AddCommand(
 		&cobra.Command{
 			Use:   "init",
@@ -30,15 +30,7 @@ func newCA(s streams) *cobra.Command {
 			Args:  cobra.NoArgs,
 			RunE:  func(*cobra.Command, []string) error { return existingCA(s, cacert, showCA) },
 		},
-		&cobra.Command{
-			Use:     "export [FILE]",
-			Short:   "write the CA's certificate: DER for .cer and .der, else PEM; to stdout without FILE",
-			Example: "  mitm ca export ca.pem",
-			Args:    cobra.MaximumNArgs(1),
-			RunE: func(_ *cobra.Command, args []string) error {
-				return existingCA(s, cacert, func(s streams, cacert string) error { return exportCA(s, cacert, args) })
-			},
-		})
+		newExport(s, &cacert))
 	return cmd
 }
 
@@ -66,21 +58,5 @@ func showCA(s streams, cacert string) error {
 	fmt.Fprintf(s.out, "sha256       %s\n", authority.Fingerprint())
 	fmt.Fprintf(s.out, "not before   %s\n", c.NotBefore.UTC().Format(time.RFC3339))
 	fmt.Fprintf(s.out, "not after    %s\n", c.NotAfter.UTC().Format(time.RFC3339))
-	return failed(authority.Close())
-}
-
-func exportCA(s streams, cacert string, args []string) error {
-	authority, err := openAuthority(cacert)
-	if err != nil {
-		return err
-	}
-	if len(args) == 0 {
-		_, err = s.out.Write(authority.ExportPEM())
-	} else {
-		err = os.WriteFile(args[0], certificate(authority, args[0]), 0o644)
-	}
-	if err != nil {
-		return failed(err)
-	}
 	return failed(authority.Close())
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -58,25 +57,6 @@ func autoAddr(v string) (string, error) {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, port), nil
-}
-
-// secret reads a value that may be kept elsewhere: env:NAME or file:PATH.
-func secret(v string) (string, error) {
-	if name, ok := strings.CutPrefix(v, "env:"); ok {
-		value, set := os.LookupEnv(name)
-		if !set {
-			return "", fmt.Errorf("environment variable %s is not set", name)
-		}
-		return value, nil
-	}
-	if path, ok := strings.CutPrefix(v, "file:"); ok {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return "", err
-		}
-		return strings.TrimRight(string(text), "\r\n"), nil
-	}
-	return v, nil
 }
 
 // duration sets a limit from seconds or a Go duration; 0 means off, which is what a

@@ -51,7 +51,7 @@ func newRun(s streams, use string) *cobra.Command {
 	limitOptions(f, &o.config.Limits)
 	o.tls.define(f, &o.config)
 	f.StringArrayVar(&o.auth, "auth", nil, "ask for this name and password, `USER:PASS`; also env:NAME, file:PATH (repeatable)")
-	f.StringVar(&o.cacert, "cacert", "", "the CA as load:FILE, a PEM file with certificate and key (default: made on first use)")
+	f.StringVar(&o.cacert, "cacert", "", "the CA as load:FILE[:PASS], PEM or PKCS #12 with certificate and key; PASS also as env:NAME, file:PATH (default: made on first use)")
 	f.StringVarP(&o.export, "export", "x", "", "write the CA certificate to `FILE`: DER for .cer and .der, else PEM")
 	f.StringArrayVar(&o.trust, "trust", nil, "a `FILE` of roots that servers are verified against, besides the system's (repeatable)")
 	f.BoolVar(&o.noSystemRoots, "no-system-roots", false, "verify servers against --trust only")
@@ -73,7 +73,7 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 	if o.config.Auth, err = credentials(o.auth); err != nil {
 		return err
 	}
-	if o.config.ClientCertificates, err = clientCertificates(o.tls.clientCerts); err != nil {
+	if err := o.tls.load(&o.config, log); err != nil {
 		return err
 	}
 	authority, err := openAuthority(o.cacert)
@@ -113,7 +113,7 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 func credentials(values []string) ([]mitm.Credential, error) {
 	var all []mitm.Credential
 	for _, v := range values {
-		v, err := secret(v)
+		v, err := mitm.ReadSecret(v)
 		if err != nil {
 			return nil, usage("--auth: %w", err)
 		}
@@ -163,15 +163,27 @@ func openAuthority(cacert string) (*ca.Authority, error) {
 		}
 		return authority, nil
 	}
-	file, ok := strings.CutPrefix(cacert, "load:")
-	if !ok || file == "" {
-		return nil, usage("--cacert %s: want load:FILE", cacert)
+	file, pass, err := splitLoad(cacert)
+	if err == nil {
+		pass, err = mitm.ReadSecret(pass)
 	}
-	authority, err := ca.Load(file)
+	if err != nil {
+		return nil, usage("--cacert: %w", err)
+	}
+	authority, err := ca.LoadWithPassword(file, pass)
 	if err != nil {
 		return nil, usage("--cacert: %w", err)
 	}
 	return authority, nil
+}
+
+// splitLoad takes "load:FILE:PASS" apart. An error does not repeat it.
+func splitLoad(v string) (file, pass string, err error) {
+	v, ok := strings.CutPrefix(v, "load:")
+	if file, pass = mitm.SplitFile(v); !ok || file == "" {
+		return "", "", errors.New("want load:FILE or load:FILE:PASS")
+	}
+	return file, pass, nil
 }
 
 func (o *runOptions) exportTo(authority *ca.Authority) error {
@@ -208,12 +220,8 @@ func roots(files []string, noSystem bool) (*x509.CertPool, error) {
 		pool = system
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, usage("--trust: %w", err)
-		}
-		if !pool.AppendCertsFromPEM(text) {
-			return nil, usage("--trust %s: no certificate in it; want PEM", file)
+		if err := addCertificates(pool, "--trust", file); err != nil {
+			return nil, err
 		}
 	}
 	return pool, nil
