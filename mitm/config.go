@@ -15,6 +15,7 @@ import (
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/mitm/ca"
 	"github.com/bridgeio/bridgeio/mitm/policy"
+	"github.com/bridgeio/bridgeio/mitm/upstream"
 )
 
 // NonTLS says what becomes of flows that are not TLS.
@@ -63,6 +64,11 @@ type Config struct {
 	// may be zero where each listener knows one or is told it by the client.
 	Connect bridge.Addr
 
+	// Upstream is a proxy through which everything is dialled; nil means that nothing is.
+	// It is no destination: without Connect clients say what they want. Names are handed
+	// on to it, and resolved there.
+	Upstream *upstream.Proxy
+
 	// Allow is who may use listeners that dial where the client says; nil means
 	// loopback, private, link-local and unique-local addresses. It does not count
 	// where Connect is set.
@@ -74,7 +80,8 @@ type Config struct {
 	// DenyTarget is what may not be reached, on top of what is denied to clients that
 	// are not on loopback: loopback, our own addresses, link-local, unspecified and
 	// multicast ones. AllowTarget beats both. They are checked on the resolved
-	// address, and do not count for Connect.
+	// address, and do not count for Connect. With Upstream, which resolves names, they
+	// are checked where clients ask for an address; they do not count for the proxy.
 	DenyTarget, AllowTarget []netip.Prefix
 
 	// Names are our own names: TLS for one of them is for us. Nil means the host's

@@ -15,14 +15,22 @@ import (
 	"github.com/bridgeio/bridgeio/bridge"
 )
 
-// dial connects a flow to its hop. Names are resolved here, once a flow, by the
-// system's resolver; what may be reached is checked on the address that is about to be
-// connected, so that a name can't be made to resolve to something else in between.
+// dial connects a flow to its hop.
 func (s *Server) dial(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net.Conn, error) {
 	if s.blocked(f) {
 		return nil, bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
 	}
 	operators := s.config.Connect.Port != 0 || ctx.Value(operatorsKey{}) != nil
+	if s.upstream != nil {
+		return s.dialUpstream(ctx, hop, f, operators)
+	}
+	return s.dialTCP(ctx, hop, f, operators)
+}
+
+// dialTCP connects to an address itself. Names are resolved here, once a flow, by the
+// system's resolver; what may be reached is checked on the address that is about to be
+// connected, so that a name can't be made to resolve to something else in between.
+func (s *Server) dialTCP(ctx context.Context, hop bridge.Addr, f *bridge.Flow, operators bool) (net.Conn, error) {
 	if server := f.Server(); !server.IsZero() {
 		hop = server // a redial reaches the very same address
 	}

@@ -22,7 +22,8 @@ type Server struct {
 	secret    []byte // of session tickets; replicas with the same authority share it
 	listeners []*listener
 	proxy     *bridge.Proxy
-	loops     sync.Map // addresses of refused dials to ourselves, each logged once
+	upstream  bridge.DialFunc // through Config.Upstream; nil without
+	loops     sync.Map        // addresses of refused dials to ourselves, each logged once
 
 	limiter  *tlsbridge.Limiter
 	minter   *Minter
@@ -63,6 +64,9 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	s.mirror()
+	if config.Upstream != nil {
+		s.upstream = config.Upstream.Dialer(s.dialProxy, config.Roots, config.Limits)
+	}
 	s.proxy = &bridge.Proxy{
 		Handler:  s.handle,
 		Dial:     s.dial,
