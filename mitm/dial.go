@@ -20,7 +20,7 @@ func (s *Server) dial(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net
 	if s.blocked(f) {
 		return nil, bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
 	}
-	operators := s.config.Connect.Port != 0 || ctx.Value(operatorsKey{}) != nil
+	operators := !s.config.Connect.IsZero() || ctx.Value(operatorsKey{}) != nil
 	if s.upstream != nil {
 		return s.dialUpstream(ctx, hop, f, operators)
 	}

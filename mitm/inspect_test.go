@@ -46,7 +46,9 @@ func serve(t *testing.T, c Config) (addr string, outcomes <-chan bridge.Outcome)
 		t.Fatal(err)
 	}
 	ended := make(chan bridge.Outcome, 16)
-	c.Listen, c.CA = []string{"127.0.0.1:0"}, authority
+	if c.CA = authority; len(c.TLS)+len(c.HAProxy) == 0 {
+		c.Listen = []string{"127.0.0.1:0"}
+	}
 	c.Observer = &bridge.Observer{Close: func(_ *bridge.Flow, out bridge.Outcome) { ended <- out }}
 	s, err := New(c)
 	if err != nil {

@@ -1,0 +1,287 @@
+package mitm
+
+import (
+	"bufio"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/detect"
+	"github.com/bridgeio/bridgeio/layers/proxyproto"
+	"github.com/bridgeio/bridgeio/mitm/policy"
+)
+
+// siteName is the name of the servers in these tests.
+const siteName = "www.example.test"
+
+// certified is a certificate for siteName, by the world's root.
+func (w *world) certified(t *testing.T, key crypto.Signer) tls.Certificate {
+	t.Helper()
+	leaf := issued(t, func(c *x509.Certificate) { c.DNSNames = []string{siteName} }, w.root, key.Public(), w.key)
+	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+}
+
+// site greets each client, which it echoes then, until the test ends. It speaks TLS if it
+// has a Config for that.
+func site(t *testing.T, greeting string, config *tls.Config) bridge.Addr {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := bridge.AddrOf(l.Addr())
+	if config != nil {
+		l = tls.NewListener(l, config)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, greeting)
+			io.Copy(c, c)
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return addr
+}
+
+// visitor is a client.
+type visitor struct {
+	tls    *tls.Config // nil: it does not speak TLS
+	before string      // what it says first, outside of TLS
+	says   string
+}
+
+// visit returns the line that the client gets, and the certificate that it was shown.
+func (v visitor) visit(t *testing.T, addr string) (line string, shown *x509.Certificate, err error) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, v.before)
+	if v.tls != nil {
+		session := tls.Client(c, v.tls)
+		if err := session.Handshake(); err != nil {
+			return "", nil, err
+		}
+		shown = session.ConnectionState().PeerCertificates[0]
+		c = session
+	}
+	io.WriteString(c, v.says)
+	line, err = bufio.NewReader(c).ReadString('\n')
+	return line, shown, err
+}
+
+// gateway is a server's configuration with one listener for TLS.
+func gateway(server bridge.Addr, change func(*Config)) Config {
+	c := Config{
+		TLS:     []TLSListener{{Addr: "127.0.0.1:0", Decrypted: 80, Port: server.Port}},
+		Connect: bridge.Addr{Host: server.Host},
+	}
+	change(&c)
+	return c
+}
+
+func asks(change func(*tls.Config)) visitor {
+	c := &tls.Config{ServerName: siteName, InsecureSkipVerify: true}
+	change(c)
+	return visitor{tls: c, says: "hello\n"}
+}
+
+func asIs(*tls.Config) {}
+
+func TestAGateway(t *testing.T) {
+	w := newWorld(t)
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecdsa, rsa := w.certified(t, newKey(t)), w.certified(t, rsaKey)
+	own := filepath.Join(t.TempDir(), "own.pem")
+	ownCert, text := pairPEM(t)
+	put(t, own, text)
+	operators, err := ParseServerCertificate(siteName + ":" + own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	withTLS := site(t, "", &tls.Config{Certificates: []tls.Certificate{ecdsa}})
+	withRSA := site(t, "", &tls.Config{Certificates: []tls.Certificate{rsa}, MaxVersion: tls.VersionTLS12})
+	greeting := site(t, "220 hi\r\n", &tls.Config{Certificates: []tls.Certificate{ecdsa}})
+	plain, plainGreeting := site(t, "", nil), site(t, "220 hi\r\n", nil)
+	nameless := func(c *tls.Config) { c.ServerName = "192.0.2.1" }
+	notTLS := visitor{says: "hello\n"}
+
+	for _, tt := range []struct {
+		name   string
+		server bridge.Addr
+		change func(*Config)
+		client visitor
+		line   string                       // "": the flow ends
+		leaf   func(*x509.Certificate) bool // nil: it does not matter
+		reason bridge.Reason
+	}{
+		{"TLS is bridged to the port that is dialled", withTLS, func(*Config) {}, asks(asIs), "hello\n", mintedFor(siteName), bridge.EOF},
+		{"TLS without a name, for the name of NoSNI", withTLS, func(c *Config) { c.NoSNI = siteName }, asks(nameless), "hello\n", mintedFor(siteName), bridge.EOF},
+		{"the operator's own certificate", withTLS, func(c *Config) { c.ServerCertificates = []*ServerCertificate{operators} }, asks(asIs), "hello\n", ownCert.Equal, bridge.EOF},
+		{
+			"the operator's own certificate, of another kind than the server's", withRSA,
+			func(c *Config) { c.ServerCertificates = []*ServerCertificate{operators} }, asks(asIs), "hello\n", ownCert.Equal, bridge.EOF,
+		},
+		{
+			"the operator's own certificate without a name", withTLS,
+			func(c *Config) { c.ServerCertificates, c.NoSNI = []*ServerCertificate{operators}, siteName }, asks(nameless), "hello\n", ownCert.Equal, bridge.EOF,
+		},
+		{"TLS ends here", plain, func(c *Config) { c.Terminate = true }, asks(asIs), "hello\n", mintedFor(siteName), bridge.EOF},
+		{"TLS ends here, and the server speaks first", plainGreeting, func(c *Config) { c.Terminate = true }, asks(asIs), "220 hi\r\n", nil, bridge.EOF},
+		{
+			"TLS ends here, with the operator's own certificate", plain,
+			func(c *Config) { c.Terminate, c.ServerCertificates = true, []*ServerCertificate{operators} }, asks(asIs), "hello\n", ownCert.Equal, bridge.EOF,
+		},
+		{"no TLS", withTLS, func(*Config) {}, notTLS, "", nil, bridge.Block},
+		{"no TLS, which is let through", plain, func(c *Config) { c.NonTLS = NonTLSAllow }, notTLS, "hello\n", nil, bridge.EOF},
+		{"no TLS, and the server speaks first", plainGreeting, func(c *Config) { c.NonTLS = NonTLSAllow }, visitor{}, "220 hi\r\n", nil, bridge.EOF},
+		{"no TLS, which is encrypted", withTLS, func(c *Config) { c.NonTLS, c.NoSNI = NonTLSEncrypt, siteName }, notTLS, "hello\n", nil, bridge.EOF},
+		{"no TLS, which is encrypted, and the server speaks first", greeting, func(c *Config) { c.NonTLS, c.NoSNI = NonTLSEncrypt, siteName }, visitor{}, "220 hi\r\n", nil, bridge.EOF},
+		{"no TLS, which is encrypted for another name", withTLS, func(c *Config) { c.NonTLS = NonTLSEncrypt }, notTLS, "", nil, bridge.TLSServer},
+		{"no TLS, which goes elsewhere", withTLS, func(c *Config) { c.NonTLS, c.NonTLSTarget = NonTLSRedirect, plain }, notTLS, "hello\n", nil, bridge.EOF},
+		{"TLS, where what is none goes elsewhere", withTLS, func(c *Config) { c.NonTLS, c.NonTLSTarget = NonTLSRedirect, plain }, asks(asIs), "hello\n", mintedFor(siteName), bridge.EOF},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := gateway(tt.server, tt.change)
+			config.Roots = w.roots()
+			addr, outcomes := serve(t, config)
+			line, shown, err := tt.client.visit(t, addr)
+			if line != tt.line || (err == nil) != (tt.line != "") {
+				t.Errorf("the client got %q, %v, want %q", line, err, tt.line)
+			}
+			if tt.leaf != nil && shown != nil && !tt.leaf(shown) {
+				t.Errorf("the client was shown the certificate of %s by %s", shown.Subject, shown.Issuer)
+			}
+			if out := <-outcomes; out.Reason != tt.reason {
+				t.Errorf("outcome %+v, want %s", out, tt.reason)
+			}
+		})
+	}
+}
+
+// mintedFor reports whether we made a certificate, for a name.
+func mintedFor(name string) func(*x509.Certificate) bool {
+	return func(c *x509.Certificate) bool {
+		return c.VerifyHostname(name) == nil && strings.HasPrefix(c.Issuer.CommonName, "bridgeio CA")
+	}
+}
+
+func TestAGatewayBehindHAProxy(t *testing.T) {
+	server := site(t, "", nil)
+	header := func(dst netip.AddrPort) string {
+		b, err := proxyproto.AppendHeader(nil, &detect.ProxyHeader{
+			Version: 2, Command: detect.ProxyProxied, Family: detect.ProxyInet, Transport: detect.ProxyStream, Src: netip.MustParseAddrPort("203.0.113.7:1000"), Dst: dst,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	here := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), server.Port)
+	for _, tt := range []struct {
+		name   string
+		config Config
+		before string
+		reason bridge.Reason
+	}{
+		{"where the header says", Config{AllowTarget: loopback()}, header(here), bridge.EOF},
+		{"to another host", Config{Connect: bridge.Addr{Host: "127.0.0.1"}}, header(netip.AddrPortFrom(netip.MustParseAddr("198.51.100.1"), server.Port)), bridge.EOF},
+		{"to another server", Config{Connect: server}, header(netip.MustParseAddrPort("198.51.100.1:1")), bridge.EOF},
+		{"what the client may not reach", Config{}, header(here), bridge.Denied},
+		{"no header", Config{AllowTarget: loopback()}, "", bridge.Desynced},
+		{"from where none may come", Config{AcceptProxy: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, header(here), bridge.Denied},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := tt.config
+			config.HAProxy = []string{"127.0.0.1:0"}
+			addr, outcomes := serve(t, config)
+			line, _, err := visitor{before: tt.before, says: "hello\n"}.visit(t, addr)
+			if tt.reason == bridge.EOF && (line != "hello\n" || err != nil) {
+				t.Errorf("the client got %q, %v", line, err)
+			}
+			if out := <-outcomes; out.Reason != tt.reason {
+				t.Errorf("outcome %+v, want %s", out, tt.reason)
+			}
+		})
+	}
+}
+
+func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
+func TestRulesDecide(t *testing.T) {
+	w := newWorld(t)
+	valid, other := w.certified(t, newKey(t)), tls.Certificate{}
+	key, self := pair(t)
+	other = tls.Certificate{Certificate: [][]byte{self.Raw}, PrivateKey: key, Leaf: self}
+	withTLS, invalid := site(t, "", &tls.Config{Certificates: []tls.Certificate{valid}}), site(t, "", &tls.Config{Certificates: []tls.Certificate{other}})
+	plain := site(t, "", nil)
+	rule := func(match, action string) string {
+		return fmt.Sprintf(`{"name":"t","version":"1","rules":[{"active":true,"description":"the rule","match":%s,"action":%s}],"default":{"action":{"type":"inspect"}}}`, match, action)
+	}
+	domain := `{"type":"domain","expression":"example.test"}`
+	toPlain := fmt.Sprintf(`{"type":"terminate","target":"%s"}`, plain)
+	for _, tt := range []struct {
+		name   string
+		server bridge.Addr
+		rules  string
+		client visitor
+		line   string
+		leaf   func(*x509.Certificate) bool
+	}{
+		{"no rule matches", withTLS, rule(`{"type":"domain","expression":"example.org"}`, `{"type":"block"}`), asks(asIs), "hello\n", mintedFor(siteName)},
+		{"a blocked name", withTLS, rule(domain, `{"type":"block"}`), asks(asIs), "", nil},
+		{"a name that is passed on", withTLS, rule(domain, `{"type":"bypass"}`), asks(asIs), "hello\n", valid.Leaf.Equal},
+		{"TLS that ends here, and goes elsewhere", withTLS, rule(domain, toPlain), asks(asIs), "hello\n", mintedFor(siteName)},
+		{"a server whose certificate is not valid", invalid, rule(`{"type":"server_cert","expression":"selfsigned"}`, `{"type":"bypass"}`), asks(asIs), "hello\n", self.Equal},
+		{"a server whose certificate is valid", withTLS, rule(`{"type":"server_cert","expression":"selfsigned"}`, `{"type":"block"}`), asks(asIs), "hello\n", mintedFor(siteName)},
+		{"a server that is blocked for its certificate", invalid, rule(`{"type":"server_cert","expression":"selfsigned"}`, `{"type":"block"}`), asks(asIs), "", nil},
+		{"no TLS, which is blocked", plain, rule(`{"type":"nontls"}`, `{"type":"block"}`), visitor{says: "hello\n"}, "", nil},
+		{"no TLS, which is passed on", plain, rule(`{"type":"nontls"}`, `{"type":"bypass"}`), visitor{says: "hello\n"}, "hello\n", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "rules.json")
+			if err := os.WriteFile(file, []byte(tt.rules), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			rules, err := policy.LoadRules(context.Background(), policy.Sources{Ruleset: file})
+			if err != nil {
+				t.Fatal(err)
+			}
+			addr, outcomes := serve(t, gateway(tt.server, func(c *Config) { c.Rules, c.Roots = rules, w.roots() }))
+			line, shown, err := tt.client.visit(t, addr)
+			if line != tt.line {
+				t.Errorf("the client got %q, %v, want %q", line, err, tt.line)
+			}
+			if tt.leaf != nil && shown != nil && !tt.leaf(shown) {
+				t.Errorf("the client was shown the certificate of %s by %s", shown.Subject, shown.Issuer)
+			}
+			if out := <-outcomes; (out.Reason == bridge.Block) != (tt.line == "") {
+				t.Errorf("outcome %+v", out)
+			}
+		})
+	}
+}
