@@ -37,7 +37,9 @@ const rescued = "rescued: "
 func actionOf(frames []bridge.Frame, out bridge.Outcome) action {
 	switch out.Reason {
 	case bridge.Block, bridge.Denied, bridge.Loop:
-		return block
+		if out.EndedBy != bridge.ByServer { // an upstream proxy may deny things, too
+			return block
+		}
 	}
 	tls := innermostTLS(frames)
 	switch {

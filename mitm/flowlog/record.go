@@ -30,6 +30,7 @@ type record struct {
 	Target     bridge.Addr    `json:"target,omitzero"`
 	Path       string         `json:"path"`
 	Frames     []bridge.Frame `json:"frames,omitempty"`
+	Originated []bridge.Frame `json:"originated,omitempty"`
 	Action     action         `json:"action"`
 	Rule       string         `json:"rule,omitempty"`
 	TLS        *tlsRecord     `json:"tls,omitempty"`
@@ -56,6 +57,7 @@ func newRecord(f *bridge.Flow, out bridge.Outcome) record {
 		Target:     f.Target(),
 		Path:       f.Path(),
 		Frames:     frames,
+		Originated: f.Originated(),
 		Action:     actionOf(frames, out),
 		Rule:       defaultRule,
 		Bytes:      byteCount{f.Bytes(bridge.Client), f.Bytes(bridge.Server)},

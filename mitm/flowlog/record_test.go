@@ -2,10 +2,13 @@ package flowlog
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -277,5 +280,31 @@ func TestAction(t *testing.T) {
 		if got := actionOf(tt.frames, bridge.Outcome{Reason: tt.reason}); got != tt.want {
 			t.Errorf("%s: action %s, want %s", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestWhatWasOriginatedIsNotInThePath(t *testing.T) {
+	hop := bridge.Addr{Host: "example.com", Port: 443}
+	next := func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) {
+		return fakeConn{remote: "192.0.2.1:1080"}, nil
+	}
+	b := &bridge.Bridge{Client: bridge.NewStream(fakeConn{remote: "198.51.100.2:50122"})}
+	b.DialFunc = bridge.Originate(next, bridge.Addr{}, bridge.Limits{}, func(context.Context, *bridge.Bridge, bridge.Addr) (bridge.Frame, error) {
+		return bridge.Frame{Proto: "socks5", Verb: bridge.VerbOriginate, Dst: hop}, nil
+	})
+	b.SetHop(hop)
+	if err := b.Dial(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	denied := bridge.Outcome{Reason: bridge.Denied, EndedBy: bridge.ByServer, Err: io.EOF}
+	doc := validate(t, compile(t, true), newRecord(b.Flow(), denied).line())
+	if got := fmt.Sprint(doc["originated"]); got != "[map[dst:example.com:443 proto:socks5 verb:originate]]" {
+		t.Errorf("originated is %s", got)
+	}
+	if doc["path"] != "raw" || doc["frames"] != nil || doc["target"] != "example.com:443" || doc["server"] != "192.0.2.1:1080" {
+		t.Errorf("path %v, frames %v, target %v, server %v", doc["path"], doc["frames"], doc["target"], doc["server"])
+	}
+	if doc["action"] != "allow" {
+		t.Errorf("action %v: it was not one of our own rules", doc["action"])
 	}
 }
