@@ -42,8 +42,8 @@ func checkCapture(t *testing.T, file string) int {
 	if n := strings.Count(good, "\n"); n != all || all == 0 {
 		t.Errorf("%d of %d packets have good checksums", n, all)
 	}
-	// A reset is noted as a warning, and so is a connection that ends: only what is worse counts.
-	const bad = `_ws.malformed || _ws.short || _ws.expert.severity >= "Error" || tcp.analysis.flags || tls || tcp.payload matches "^[\\x14-\\x17]\\x03[\\x00-\\x04]"`
+	// A reset is a warning, and stands for what happened.
+	const bad = `_ws.malformed || _ws.short || (_ws.expert.severity >= "Warning" && !tcp.connection.rst) || tcp.analysis.flags || tls.record || tcp.payload matches "^[\\x14-\\x17]\\x03[\\x00-\\x04]"`
 	if got := tshark(t, file, append(checked, "-Y", bad)...); got != "" {
 		t.Errorf("tshark objects to\n%s", got)
 	}
@@ -140,7 +140,7 @@ func TestTheCaptureMayBeAPipe(t *testing.T) {
 // that is ours alone, and returns the address, and a file with its root.
 func startKnownPort(t *testing.T) (addr, root string) {
 	t.Helper()
-	ln := listenKnownPort(t)
+	ln := listenKnownPort(t, 8443)
 	host, _, err := net.SplitHostPort(ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -167,13 +167,13 @@ func startKnownPort(t *testing.T) (addr, root string) {
 	return ln.Addr().String(), writeFile(t, "known.pem", authority.PEM)
 }
 
-// listenKnownPort takes an address at random, so that the port need not be.
-func listenKnownPort(t *testing.T) net.Listener {
+// listenKnownPort listens at an address at random, so that the port need not be.
+func listenKnownPort(t *testing.T, port int) net.Listener {
 	t.Helper()
 	var err error
 	for range 20 {
 		var ln net.Listener
-		ln, err = net.Listen("tcp4", fmt.Sprintf("127.%d.%d.%d:8443", 1+rand.IntN(250), rand.IntN(250), 2+rand.IntN(250)))
+		ln, err = net.Listen("tcp4", fmt.Sprintf("127.%d.%d.%d:%d", 1+rand.IntN(250), rand.IntN(250), 2+rand.IntN(250), port))
 		if err == nil {
 			return ln
 		}

@@ -129,6 +129,13 @@ func tunnelled(t *testing.T, m *mitm, s step) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lead(t, l, func(ctx context.Context) (net.Conn, error) { return walk(ctx, m.addrs[0], []step{s}) })
+	return portOf(t, l.Addr().String())
+}
+
+// lead moves what the connections to a listener say to and from where reach leads, for the length of the test.
+func lead(t *testing.T, l net.Listener, reach func(context.Context) (net.Conn, error)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -139,7 +146,7 @@ func tunnelled(t *testing.T, m *mitm, s step) string {
 			}
 			running.Go(func() {
 				defer c.Close()
-				through, err := walk(ctx, m.addrs[0], []step{s})
+				through, err := reach(ctx)
 				if err != nil {
 					t.Error(err)
 					return
@@ -152,7 +159,6 @@ func tunnelled(t *testing.T, m *mitm, s step) string {
 		}
 	})
 	t.Cleanup(func() { l.Close(); cancel(); running.Wait() })
-	return portOf(t, l.Addr().String())
 }
 
 // shovel moves what two ends of a tunnel say, until both have ended.

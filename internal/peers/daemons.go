@@ -3,10 +3,11 @@ package peers
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 )
 
-// The daemons of this file speak TLS in the midst of a conversation (STARTTLS), with the leaf that they are given. Each
+// The daemons of this file speak TLS, most of them in the midst of a conversation (STARTTLS), with the leaf that they are given. Each
 // runs in the foreground, in its own folder, and forgets everything.
 
 // sbin is the environment of a script that starts a server.
@@ -77,7 +78,10 @@ func MariaDB(port int, leaf Leaf) Program {
 }
 
 // MailPorts are those of a mail server; 0 is not served.
-type MailPorts struct{ IMAP, POP3, LMTP, Sieve int }
+type MailPorts struct {
+	IMAP, POP3, LMTP, Sieve int
+	IMAPS                   int // IMAP over TLS from the first byte
+}
 
 // Dovecot serves any user's mail, for the password "secret".
 func Dovecot(ports MailPorts, leaf Leaf) Program {
@@ -96,6 +100,9 @@ func Dovecot(ports MailPorts, leaf Leaf) Program {
 			listening = append(listening, s.port)
 		}
 		fmt.Fprintf(&conf, "service %s {\n inet_listener %s {\n  address = 127.0.0.1\n  port = %d\n }\n}\n", s.service, s.listener, s.port)
+	}
+	if ports.IMAPS != 0 {
+		listening = append(listening, ports.IMAPS)
 	}
 	return Program{
 		Name: "sh",
@@ -122,7 +129,9 @@ userdb {
 first_valid_uid = 1
 service imap-login {
  inet_listener imaps {
-  port = 0
+  address = 127.0.0.1
+  port = ` + strconv.Itoa(ports.IMAPS) + `
+  ssl = yes
  }
 }
 service pop3-login {
@@ -187,6 +196,37 @@ proxymap unix - - n - - proxymap
 postlog unix-dgram n - n - 1 postlogd
 `, port),
 		}),
+		Ports: []int{port},
+	}
+}
+
+// Aiosmtpd is an SMTP server that knows STARTTLS, takes mail for anybody from anybody, and forgets it.
+func Aiosmtpd(port int, leaf Leaf) Program {
+	return Program{
+		Name: "aiosmtpd",
+		Args: []string{
+			"--nosetuid", "--listen", "127.0.0.1:" + strconv.Itoa(port), "--class", "aiosmtpd.handlers.Sink",
+			"--tlscert", Here + "/cert.pem", "--tlskey", Here + "/key.pem", "--no-requiretls",
+		},
+		Files: withLeaf(leaf, map[string]string{}),
+		Ports: []int{port},
+	}
+}
+
+// Mosquitto is an MQTT broker, over TLS from the first byte, that knows everybody.
+func Mosquitto(port int, leaf Leaf) Program {
+	return Program{
+		Name: "mosquitto",
+		Args: []string{"-c", Here + "/mosquitto.conf"},
+		Env:  sbin(),
+		Files: withLeaf(leaf, map[string]string{"mosquitto.conf": fmt.Sprintf(`listener %d 127.0.0.1
+certfile @HERE@/cert.pem
+keyfile @HERE@/key.pem
+allow_anonymous true
+persistence false
+log_dest stderr
+user root
+`, port)}),
 		Ports: []int{port},
 	}
 }
