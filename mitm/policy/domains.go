@@ -8,19 +8,21 @@ import (
 // domains maps names to numbers, for look-ups of a name together with the names above it. It is built once and then only
 // read, by any number of goroutines.
 //
-// It is a hash table with open addressing over one array that holds all names: of a million names it is two allocations
-// that the garbage collector has nothing to look for in, of about 40 MB together. Its hash has a random seed, since
-// lists are fetched from elsewhere.
+// It is a hash table with open addressing over one array that holds all names: of a million names it is three allocations
+// that the garbage collector has nothing to look for in, of about 45 MB together. Its hash has a random seed, since
+// lists are fetched from elsewhere. The tags are apart from what they are for, so that most look-ups of what is not
+// there, which are most of all, end in memory that the processor has at hand.
 type domains struct {
 	seed    maphash.Seed
-	names   []byte // each after its length, from 1 on: 0 is no place
-	slots   []slot // a power of two, at least a quarter of them empty
+	names   []byte // each after its length
+	tags    []byte // a power of two, of which at least a quarter are 0: empty; else a part of the name's hash
+	slots   []slot // what belongs to each tag
 	count   int
 	deepest int // labels of the name that has most
 }
 
 type slot struct {
-	at    uint32 // in names; 0: empty
+	at    uint32 // in names
 	value uint32
 }
 
@@ -31,31 +33,33 @@ const (
 )
 
 func newDomains() *domains {
-	return &domains{seed: maphash.MakeSeed(), names: make([]byte, 1), slots: make([]slot, 16)}
+	return &domains{seed: maphash.MakeSeed(), tags: make([]byte, 16), slots: make([]slot, 16)}
 }
 
 // add has merge make the value of a name, of the one that it has so far, which is 0 without any. The name is in lower
 // case, without a final dot, and has 1 to 253 bytes.
 func (d *domains) add(name string, merge func(old uint32) uint32) {
-	if 4*(d.count+1) > 3*len(d.slots) {
+	if 4*(d.count+1) > 3*len(d.tags) {
 		d.grow()
 	}
-	s := d.slot(name)
-	if s.at == 0 {
-		s.at = uint32(len(d.names))
+	i, tag := d.place(name)
+	if d.tags[i] == 0 {
+		d.tags[i] = tag
+		d.slots[i] = slot{at: uint32(len(d.names))}
 		d.names = append(append(d.names, byte(len(name))), name...)
 		d.count++
 		d.deepest = max(d.deepest, 1+strings.Count(name, "."))
 	}
-	s.value = merge(s.value)
+	d.slots[i].value = merge(d.slots[i].value)
 }
 
 func (d *domains) grow() {
-	old := d.slots
-	d.slots = make([]slot, 2*len(old))
-	for _, s := range old {
-		if s.at != 0 {
-			*d.slot(string(d.name(s))) = s
+	tags, slots := d.tags, d.slots
+	d.tags, d.slots = make([]byte, 2*len(tags)), make([]slot, 2*len(tags))
+	for old, tag := range tags {
+		if tag != 0 {
+			i, _ := d.place(string(d.name(slots[old])))
+			d.tags[i], d.slots[i] = tag, slots[old]
 		}
 	}
 }
@@ -65,23 +69,24 @@ func (d *domains) name(s slot) []byte {
 	return d.names[s.at+1 : s.at+1+n]
 }
 
-// slot returns the slot of a name, or the empty one where it would be.
-func (d *domains) slot(name string) *slot {
-	mask := uint64(len(d.slots) - 1)
-	for i := maphash.String(d.seed, name) & mask; ; i = (i + 1) & mask {
-		s := &d.slots[i]
-		if s.at == 0 || string(d.name(*s)) == name {
-			return s
+// place returns where a name is, or the empty place where it would be, and its tag.
+func (d *domains) place(name string) (i uint64, tag byte) {
+	hash, mask := maphash.String(d.seed, name), uint64(len(d.tags)-1)
+	tag = byte(hash>>56) | 1
+	for i = hash & mask; d.tags[i] != 0; i = (i + 1) & mask {
+		if d.tags[i] == tag && string(d.name(d.slots[i])) == name {
+			break
 		}
 	}
+	return i, tag
 }
 
 // find returns the value of the first name that is there, of name and the names above it from the place from on, and
 // where in name it begins; ok is false when none is.
 func (d *domains) find(name string, from int) (value uint32, at int, ok bool) {
 	for at = from; at < len(name); {
-		if s := d.slot(name[at:]); s.at != 0 {
-			return s.value, at, true
+		if i, _ := d.place(name[at:]); d.tags[i] != 0 {
+			return d.slots[i].value, at, true
 		}
 		if at = next(name, at); at < 0 {
 			break

@@ -83,14 +83,15 @@ func (nameParser) line(text string, to *domains) error {
 	if rank, rest, ok := strings.Cut(text, ","); ok && isNumber(rank) {
 		text = rest
 	}
-	words := strings.Fields(text)
-	if len(words) > 1 {
-		if _, err := netip.ParseAddr(words[0]); err == nil {
-			words = words[1:]
-		} else {
-			words = []string{text}
+	if address, hosts, ok := strings.Cut(strings.ReplaceAll(text, "\t", " "), " "); ok {
+		if _, err := netip.ParseAddr(address); err == nil {
+			return sayAll(strings.Fields(hosts), to)
 		}
 	}
+	return sayAll([]string{text}, to)
+}
+
+func sayAll(words []string, to *domains) error {
 	for _, word := range words {
 		name, _, err := domainName(word)
 		if err != nil {

@@ -15,6 +15,7 @@ type rpzParser struct {
 	origin string // of relative names, without a final dot; "": the root
 	apex   string // the zone's name; "": not known
 	owner  string // of the record before, absolute
+	begun  bool   // there was one
 	open   int    // parentheses that are open: the record goes on, with what is not for us
 }
 
@@ -39,8 +40,11 @@ func (p *rpzParser) line(text string, to *domains) error {
 	case "$INCLUDE", "$GENERATE":
 		return fmt.Errorf("%s is not for lists: want the records themselves", words[0])
 	}
-	if !inherits {
-		p.owner, words = p.absolute(words[0]), words[1:]
+	switch {
+	case !inherits:
+		p.owner, words, p.begun = p.absolute(words[0]), words[1:], true
+	case !p.begun:
+		return errors.New("the first record has no owner")
 	}
 	return p.record(words, to)
 }
@@ -82,7 +86,7 @@ func (p *rpzParser) record(words []string, to *domains) error {
 		words = words[1:]
 	}
 	if len(words) == 0 {
-		return fmt.Errorf("%q: want a record, like bad.example CNAME .", shortened(p.owner))
+		return fmt.Errorf("%q: want a record, like \"bad.example CNAME .\"", shortened(p.owner))
 	}
 	kind, data := strings.ToUpper(words[0]), words[1:]
 	switch {

@@ -82,16 +82,7 @@ var errDowngrade = errors.New("refused to follow from https to http")
 func fetch(ctx context.Context, url string) (io.ReadCloser, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true
-	client := &http.Client{Transport: transport, CheckRedirect: func(next *http.Request, via []*http.Request) error {
-		const most = 10
-		switch {
-		case len(via) >= most:
-			return fmt.Errorf("more than %d redirects", most)
-		case via[0].URL.Scheme == "https" && next.URL.Scheme != "https":
-			return errDowngrade
-		}
-		return nil
-	}}
+	client := &http.Client{Transport: transport, CheckRedirect: follow}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
@@ -105,6 +96,18 @@ func fetch(ctx context.Context, url string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("fetch %s: %s", url, response.Status)
 	}
 	return response.Body, nil
+}
+
+// follow says whether a redirect is followed: what was asked for with TLS is not taken without.
+func follow(next *http.Request, via []*http.Request) error {
+	const most = 10
+	switch {
+	case len(via) >= most:
+		return fmt.Errorf("more than %d redirects", most)
+	case via[len(via)-1].URL.Scheme == "https" && next.URL.Scheme != "https":
+		return errDowngrade
+	}
+	return nil
 }
 
 // readSource reads a file or URL of at most maxRules bytes.
