@@ -104,14 +104,11 @@ func bridgeOptions(f *pflag.FlagSet, c *mitm.Config) {
 	add(f, "listen", "ADDR", "listen with the automatic chain (default 127.0.0.1:8080; repeatable)", list(&c.Listen, autoAddr))
 	add(f, "socks", "[IP,]PORT", "listen as a SOCKS4, 4a and 5 server (repeatable)", list(&c.SOCKS, listenAddr))
 	add(f, "httpconnect", "[IP,]PORT", "listen as an HTTP proxy (repeatable)", list(&c.HTTPConnect, listenAddr))
-	add(f, "connect", "HOST:PORT", "one server for everything; protocols are relayed to it", func(v string) error {
-		addr, err := bridge.ParseAddr(v)
-		if err != nil || addr.Port == 0 {
-			err = errors.New("want HOST:PORT, with a port from 1 to 65535")
-		}
-		c.Connect = addr
+	add(f, "connect", "HOST[:PORT]|URL", "one server for everything; protocols are relayed to it, by --listen; without PORT, on the port that is asked for. "+
+		"Or a proxy to dial through: socks5://, socks4://, http:// or https://[USER:PASS@]HOST:PORT; also env:NAME, file:PATH", orUpstream(c, func(v string) (err error) {
+		c.Connect, err = connectAddr(v)
 		return err
-	})
+	}))
 	add(f, "allow", "CIDR,...", "who may use the proxy (default: loopback, private and link-local addresses)", appendPrefixes(&c.Allow))
 	add(f, "deny-target", "CIDR,...", "what may not be reached, besides what remote clients may not anyway", appendPrefixes(&c.DenyTarget))
 	add(f, "allow-target", "CIDR,...", "what may be reached in spite of that", appendPrefixes(&c.AllowTarget))
@@ -122,8 +119,21 @@ func bridgeOptions(f *pflag.FlagSet, c *mitm.Config) {
 	add(f, "accept-proxy", "CIDR,...", "sources that must send a PROXY header; auto:CIDR makes it optional there", acceptProxy(c))
 	add(f, "untrusted-proxy", "ignore|reject", "a PROXY header from elsewhere is payload (ignore) or ends the flow",
 		oneOf(&c.RejectUntrustedProxy, map[string]bool{"ignore": false, "reject": true}, "ignore or reject"))
-	add(f, "nontls", "block|allow", "what becomes of flows that are not TLS (default allow)",
-		oneOf(&c.NonTLS, map[string]mitm.NonTLS{"block": mitm.NonTLSBlock, "allow": mitm.NonTLSAllow}, "block or allow"))
+}
+
+// connectAddr parses HOST or HOST:PORT.
+func connectAddr(v string) (bridge.Addr, error) {
+	if ip := net.ParseIP(strings.Trim(v, "[]")); ip != nil {
+		return bridge.Addr{Host: ip.String()}, nil
+	}
+	if !strings.Contains(v, ":") && v != "" {
+		return bridge.Addr{Host: v}, nil
+	}
+	addr, err := bridge.ParseAddr(v)
+	if err != nil || addr.Host == "" || addr.Port == 0 {
+		return bridge.Addr{}, errors.New("want HOST or HOST:PORT, with a port from 1 to 65535, or a proxy like socks5://HOST:PORT")
+	}
+	return addr, nil
 }
 
 func appendPrefixes(to *[]netip.Prefix) func(string) error {

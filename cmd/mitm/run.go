@@ -48,6 +48,7 @@ func newRun(s streams, use string) *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	bridgeOptions(f, &o.config)
+	gatewayOptions(f, &o.config)
 	limitOptions(f, &o.config.Limits)
 	o.tls.define(f, &o.config)
 	f.StringArrayVar(&o.auth, "auth", nil, "ask for this name and password, `USER:PASS`; also env:NAME, file:PATH (repeatable)")
