@@ -3,6 +3,7 @@ package capture
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -43,17 +44,28 @@ func BenchmarkCapture(b *testing.B) {
 	}
 }
 
-// BenchmarkSegment measures one segment of 1460 bytes.
+// BenchmarkSegment measures one segment of 1460 bytes in each format.
 func BenchmarkSegment(b *testing.B) {
-	p := newPackets(func(time.Time, []byte) {})
-	t := &tcpState{segment: segmentIPv4}
-	for side := range t.ip {
-		t.ip[side] = []byte{192, 0, 2, byte(side)}
-	}
-	data := make([]byte, segmentIPv4)
-	b.SetBytes(segmentIPv4)
-	b.ReportAllocs()
-	for b.Loop() {
-		p.send(t, time.Time{}, bridge.Client, ackFlag, data)
+	for _, f := range []struct {
+		name   string
+		config Config
+	}{{"pcap", Config{}}, {"pcapng", Config{Format: PCAPNG}}} {
+		b.Run(f.name, func(b *testing.B) {
+			o, err := newOutput(io.Discard, f.config.format())
+			if err != nil {
+				b.Fatal(err)
+			}
+			p, c := &packets{o.packet}, &conversation{view: ViewDecrypted, story: &story{flow: web().make(b)}}
+			c.tcp.begin(endsOf(netip.MustParseAddrPort("198.51.100.2:1"), netip.MustParseAddrPort("203.0.113.9:2")), 0)
+			data := make([]byte, segmentIPv4)
+			b.SetBytes(segmentIPv4)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.send(c, time.Time{}, client, ackFlag, data)
+				if o.full() {
+					o.flush()
+				}
+			}
+		})
 	}
 }

@@ -57,8 +57,9 @@ type Writer struct {
 	close  func() error
 	terms  terms
 
-	flows sync.Map // *bridge.Flow to *conversation
-	count struct{ flows, packets, payload, lost atomic.Int64 }
+	flows    sync.Map // *bridge.Flow to *story
+	accepted sync.Map // [2]bridge.Addr to *conversation, of sockets whose flow is not known yet
+	count    struct{ flows, packets, payload, lost atomic.Int64 }
 }
 
 // Create makes a Writer that writes to a file, which Close closes. "-" is stdout. A
@@ -114,7 +115,7 @@ func startWriter(dst io.Writer, config Config, t terms) (*Writer, error) {
 	if config.Autoflush == 0 {
 		config.Autoflush = autoflush
 	}
-	out, err := newOutput(dst)
+	out, err := newOutput(dst, config.format())
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +136,7 @@ func clockISN(start time.Time) uint32 { return uint32(start.UnixMicro() / 4) }
 
 // Observer returns what tells the Writer of flows.
 func (w *Writer) Observer() *bridge.Observer {
-	return &bridge.Observer{Tap: w.tap, Close: w.end}
+	return &bridge.Observer{Open: w.link, Tap: w.tap, Close: w.end}
 }
 
 // Stats returns the counters as they are now.

@@ -10,31 +10,40 @@ import (
 	"github.com/bridgeio/bridgeio/bridge"
 )
 
-// conversation is a flow that is captured. Its first part is used by the flow's
-// goroutines, tcp by the one that writes.
+// conversation is a view of a flow that is captured. Its first part is used by the flow's
+// goroutines, what comes after that by the one that writes.
 type conversation struct {
 	w      *Writer
-	flow   *bridge.Flow
+	story  *story // nil: a socket of which no flow is known; nothing of it is written
+	view   View
+	start  time.Time
 	plain  bool        // nothing was decrypted
 	queued atomic.Bool // something of it is, or was, in the queue
 	lost   atomic.Bool // the capture gave up on it
 
+	shown [2]int64        // bytes by their side, each counted by that direction's goroutine
+	cut   [2]atomic.Int64 // of them, those beyond the cutoff
+
 	begin sync.Once // sets ends, when something is queued for the first time
 	ends  [2]netip.AddrPort
 
-	tcp tcpState
+	tcp    tcpState
+	inFile int // the last file that a packet of it was written to; 0: none was
 }
 
 // tap is asked once per flow, when application data begins.
 func (w *Writer) tap(f *bridge.Flow) func(bridge.Side, []byte) {
 	plain := !isDecrypted(f)
-	if plain && !w.config.All {
+	if plain && !w.config.All || !w.wants(ViewDecrypted) {
 		return nil
 	}
-	c := &conversation{w: w, flow: f, plain: plain}
-	w.flows.Store(f, c)
-	return c.show
+	s := w.story(f)
+	s.decrypted = &conversation{w: w, story: s, view: ViewDecrypted, start: f.Start(), plain: plain}
+	return s.decrypted.show
 }
+
+// wants reports whether a view is written.
+func (w *Writer) wants(v View) bool { return slices.Contains(w.config.views(), v) }
 
 // isDecrypted reports whether the flow's application data was encrypted on the wire
 // and is not where it is observed. In a flow that ends in a layer which only lets
@@ -44,13 +53,18 @@ func isDecrypted(f *bridge.Flow) bool {
 	return f.Decrypted() && frames[len(frames)-1].Verb != bridge.VerbPass
 }
 
-// show queues a copy of what a side sent.
-func (c *conversation) show(from bridge.Side, b []byte) {
-	if len(b) == 0 || c.lost.Load() {
+// show queues a copy of what a side sends now.
+func (c *conversation) show(from bridge.Side, b []byte) { c.showAt(time.Now(), from, b) }
+
+func (c *conversation) showAt(at time.Time, from bridge.Side, b []byte) {
+	if c.lost.Load() {
+		return
+	}
+	if b = c.uncut(from, b); len(b) == 0 {
 		return
 	}
 	c.begin.Do(c.resolve)
-	e := event{c: c, at: time.Now(), size: len(b), kind: kindData, from: from}
+	e := event{c: c, at: at, size: len(b), kind: kindData, from: from}
 	if c.w.queue.put(e, b) {
 		c.queued.Store(true)
 		return
@@ -58,12 +72,24 @@ func (c *conversation) show(from bridge.Side, b []byte) {
 	c.starve(e)
 }
 
+// uncut returns what of b is before the cutoff.
+func (c *conversation) uncut(from bridge.Side, b []byte) []byte {
+	limit := c.w.config.Cutoff
+	if limit == 0 {
+		return b
+	}
+	n := min(int64(len(b)), limit-c.shown[from])
+	c.shown[from] += n
+	c.cut[from].Add(int64(len(b)) - n)
+	return b[:n]
+}
+
 // starve gives up on the conversation because there was no room for an event.
 func (c *conversation) starve(e event) {
 	if !c.giveUp() {
 		return
 	}
-	c.w.starved(c.flow)
+	c.w.starved(c.story.flow)
 	e.kind = kindGap
 	c.w.queue.tryPut(e, nil, c.queued.Load())
 }
@@ -77,50 +103,69 @@ func (c *conversation) giveUp() bool {
 	return true
 }
 
-// end is told of every flow's end. For that there is always room when something of the
-// conversation is in the capture: there are only as many of these as flows at a time.
-// With room for all, a destination that hangs would cost memory for each flow that comes.
+// end is told of every flow's end.
 func (w *Writer) end(f *bridge.Flow, out bridge.Outcome) {
 	v, ok := w.flows.LoadAndDelete(f)
 	if !ok {
 		return
 	}
-	c := v.(*conversation)
-	if c.lost.Load() {
+	c := v.(*story).decrypted
+	if c == nil {
 		return
 	}
 	// A flow that we end is ended, towards its client, by what stands for the server.
-	e := event{c: c, at: time.Now(), kind: kindRST, from: bridge.Server}
+	how, from := kindRST, bridge.Server
 	if out.EndedBy == bridge.ByClient {
-		e.from = bridge.Client
+		from = bridge.Client
 	}
 	if out.Reason == bridge.EOF {
-		e.kind = kindFIN
+		how = kindFIN
+	}
+	c.end(how, from)
+}
+
+// end queues the end of the conversation. For that there is always room when something of
+// it is in the capture: there are only as many of these as flows at a time. With room for
+// all, a destination that hangs would cost memory for each flow that comes.
+func (c *conversation) end(how kind, from bridge.Side) {
+	if c.lost.Load() {
+		return
 	}
 	c.begin.Do(c.resolve)
+	e := event{c: c, at: time.Now(), kind: how, from: from}
 	if c.queued.Load() {
-		w.queue.tryPut(e, nil, true)
-	} else if !w.queue.put(e, nil) {
+		c.w.queue.tryPut(e, nil, true)
+	} else if !c.w.queue.put(e, nil) {
 		c.starve(e)
 	}
 }
 
-// resolve sets the addresses that a conversation is written with, both of one family.
-// A flow may be tapped before its server is known; when its first byte moves, it is.
+// resolve sets the addresses that a decrypted flow is written with, both of one family;
+// those of a socket are known before. A flow may be tapped before its server is known;
+// when its first byte moves, it is.
 func (c *conversation) resolve() {
-	target := c.flow.Target()
-	client, server := firstIP(c.flow.Client(), c.flow.Peer()), firstIP(target, c.flow.Server())
+	if c.view != ViewDecrypted {
+		return
+	}
+	f := c.story.flow
+	target := f.Target()
+	client, server := firstIP(f.Client(), f.Peer()), firstIP(target, f.Server())
 	port := target.Port // the server's socket may be that of another proxy
 	if port == 0 {
-		port = c.flow.Server().Port
+		port = f.Server().Port
 	}
 	if !c.plain {
-		port = c.w.config.portOf(c.flow, port)
+		port = c.w.config.portOf(f, port)
 	}
+	c.ends = endsOf(client, netip.AddrPortFrom(server.Addr(), port))
+}
+
+// endsOf returns the ends of a conversation, as addresses of one family.
+func endsOf(client, server netip.AddrPort) [2]netip.AddrPort {
 	clientIP, serverIP := sameFamily(client.Addr(), server.Addr())
-	c.ends = [2]netip.AddrPort{
+	return [2]netip.AddrPort{
 		bridge.Client: netip.AddrPortFrom(clientIP, client.Port()),
-		bridge.Server: netip.AddrPortFrom(serverIP, port),
+		bridge.Server: netip.AddrPortFrom(serverIP, server.Port()),
 	}
 }
 

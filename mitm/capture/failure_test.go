@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -357,12 +357,12 @@ func TestAFileEndsWithAWholePacketAlsoOnAFullDisk(t *testing.T) {
 func TestAPacketThatWasTornIsCompletedLater(t *testing.T) {
 	for room := range 400 {
 		d := newDisk(24 + room)
-		o, err := newOutput(d)
+		o, err := newOutput(d, pcapFormat{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := newPackets(o.packet)
-		c := &tcpState{ip: [2]net.IP{{198, 51, 100, 2}, {203, 0, 113, 9}}, segment: segmentIPv4}
+		p, c := &packets{o.packet}, &conversation{}
+		c.tcp.begin(endsOf(netip.MustParseAddrPort("198.51.100.2:1"), netip.MustParseAddrPort("203.0.113.9:2")), 0)
 		p.handshake(c, time.Unix(0, 0))
 		p.write(c, time.Unix(0, 0), client, make([]byte, 50))
 		for d.room.Store(int64(room)); o.flush() != nil; d.room.Store(7) {

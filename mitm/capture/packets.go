@@ -3,12 +3,10 @@ package capture
 import (
 	"encoding/binary"
 	"math"
-	"net"
+	"net/netip"
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
 )
 
 const (
@@ -16,68 +14,100 @@ const (
 	segmentIPv6 = 1440
 
 	ethernetHeader = 14
+	ipv4Header     = 20
 	ipv6Header     = 40
+	tcpHeader      = 20
+
+	typeIPv4    = 0x0800
+	typeIPv6    = 0x86dd
+	protocolTCP = 6
+	hopLimit    = 64
 
 	// windowShift (RFC 7323 §2) makes the window a gigabyte: one ACK a write means
 	// that much may be under way, as far as readers can see.
 	windowShift = 14
+
+	// widestGap is how far a sequence number goes on at once: readers take one that
+	// is 2^31 ahead for an old one (RFC 9293 §3.4).
+	widestGap = 1 << 30
 )
 
 // tcpState is a conversation as a TCP connection.
 type tcpState struct {
-	ip      [2]net.IP // by side; both of 4 bytes, or both of 16
-	port    [2]layers.TCPPort
+	head    [2]header // by the side that sends
 	next    [2]uint32 // the sequence number of the side's next byte; wraps
-	missing [2]uint32 // bytes that were lost, modulo 2^32
+	missing [2]int64  // bytes that are not written, and not yet marked
 	segment int       // the largest segment
 
 	open, closed bool // the handshake, the end are written
 	gap          bool // a gap is to be written once that is possible
 }
 
-// packets makes the frames of conversations. Everything that a frame needs is made once
-// and filled in again for each, so that a segment costs no allocation.
-type packets struct {
-	emit func(at time.Time, frame []byte)
-
-	buf     gopacket.SerializeBuffer
-	eth     layers.Ethernet
-	ip4     layers.IPv4
-	ip6     layers.IPv6
-	tcp     layers.TCP
-	payload gopacket.Payload
-	v4, v6  []gopacket.SerializableLayer
-	mac     [2]net.HardwareAddr        // what stands for a side
-	options map[int][]layers.TCPOption // of SYN segments, by the largest segment
+// header is what the segments of a side begin with: all that is the same in each.
+type header struct {
+	bytes [ethernetHeader + ipv6Header + tcpHeader]byte
+	ip    int    // where the IP header begins
+	tcp   int    // where the TCP header begins
+	sum   uint64 // of the pseudo-header but for the length (RFC 9293 §3.1)
 }
 
-func newPackets(emit func(time.Time, []byte)) *packets {
-	p := &packets{
-		emit: emit,
-		buf:  gopacket.NewSerializeBufferExpectedSize(128, segmentIPv4),
-		ip4:  layers.IPv4{Version: 4, Flags: layers.IPv4DontFragment, TTL: 64, Protocol: layers.IPProtocolTCP},
-		ip6:  layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolTCP},
-		tcp:  layers.TCP{Window: math.MaxUint16},
-		mac: [2]net.HardwareAddr{
-			bridge.Client: {0x02, 0x00, 0x00, 0x11, 0x11, 0x11},
-			bridge.Server: {0x02, 0x00, 0x00, 0x22, 0x22, 0x22},
-		},
-		options: map[int][]layers.TCPOption{
-			segmentIPv4: synOptions(segmentIPv4),
-			segmentIPv6: synOptions(segmentIPv6),
-		},
+// newHeader fills in what segments from one end to the other begin with. The ends are
+// of one family.
+func newHeader(sender bridge.Side, from, to netip.AddrPort) header {
+	h := header{ip: ethernetHeader, tcp: ethernetHeader + ipv6Header}
+	b := h.bytes[:]
+	copy(b[0:6], macOf(sender.Other()))
+	copy(b[6:12], macOf(sender))
+	src, dst := from.Addr().AsSlice(), to.Addr().AsSlice()
+	if from.Addr().Is4() {
+		h.tcp = ethernetHeader + ipv4Header
+		binary.BigEndian.PutUint16(b[12:], typeIPv4)
+		ip := b[h.ip:] // RFC 791 §3.1; of one length, and with the lowest identification
+		ip[0] = 4<<4 | ipv4Header/4
+		ip[6] = 1 << 6 // don't fragment
+		ip[8], ip[9] = hopLimit, protocolTCP
+		copy(ip[12:], src)
+		copy(ip[16:], dst)
+	} else {
+		binary.BigEndian.PutUint16(b[12:], typeIPv6)
+		ip := b[h.ip:] // RFC 8200 §3
+		ip[0] = 6 << 4
+		ip[6], ip[7] = protocolTCP, hopLimit
+		copy(ip[8:], src)
+		copy(ip[24:], dst)
 	}
-	p.v4 = []gopacket.SerializableLayer{&p.eth, &p.ip4, &p.tcp, &p.payload}
-	p.v6 = []gopacket.SerializableLayer{&p.eth, &p.ip6, &p.tcp, &p.payload}
-	return p
+	tcp := b[h.tcp:]
+	binary.BigEndian.PutUint16(tcp[0:], from.Port())
+	binary.BigEndian.PutUint16(tcp[2:], to.Port())
+	binary.BigEndian.PutUint16(tcp[14:], math.MaxUint16) // window
+	h.sum = sumOf(sumOf(sumOf(0, src), dst), []byte{0, protocolTCP})
+	return h
 }
 
-func synOptions(segment int) []layers.TCPOption {
-	return []layers.TCPOption{
-		{OptionType: layers.TCPOptionKindMSS, OptionData: binary.BigEndian.AppendUint16(nil, uint16(segment))},
-		{OptionType: layers.TCPOptionKindNop},
-		{OptionType: layers.TCPOptionKindWindowScale, OptionData: []byte{windowShift}},
+// macOf returns what stands for a side.
+func macOf(s bridge.Side) []byte {
+	if s == bridge.Client {
+		return []byte{0x02, 0x00, 0x00, 0x11, 0x11, 0x11}
 	}
+	return []byte{0x02, 0x00, 0x00, 0x22, 0x22, 0x22}
+}
+
+// begin sets the ends of a connection, and the initial sequence numbers.
+func (t *tcpState) begin(ends [2]netip.AddrPort, isn uint32) {
+	t.segment = segmentIPv6
+	if ends[bridge.Client].Addr().Is4() {
+		t.segment = segmentIPv4
+	}
+	for side := range bridge.Side(2) {
+		t.head[side] = newHeader(side, ends[side], ends[side.Other()])
+	}
+	t.next = [2]uint32{bridge.Client: isn, bridge.Server: isn + 1<<31}
+}
+
+// synOptions are the options of a SYN: the largest segment (RFC 9293 §3.7.1) and the
+// window's scale (RFC 7323 §2.2).
+func synOptions(segment int) [8]byte {
+	return [8]byte{2, 4, byte(segment >> 8), byte(segment), 1, 3, 3, windowShift}
 }
 
 // flags of a segment, as RFC 9293 §3.1 names them.
@@ -91,103 +121,101 @@ const (
 	ackFlag
 )
 
+// packets makes the frames of conversations, each where room says. A frame is a copy of
+// its side's header in which little is filled in, and of the payload: that is what keeps
+// a capture cheap.
+type packets struct {
+	room func(c *conversation, at time.Time, size int) (frame []byte)
+}
+
 // handshake opens a connection.
-func (p *packets) handshake(t *tcpState, at time.Time) {
-	p.send(t, at, bridge.Client, synFlag, nil)
-	p.send(t, at, bridge.Server, synFlag|ackFlag, nil)
-	p.send(t, at, bridge.Client, ackFlag, nil)
-	t.open = true
+func (p *packets) handshake(c *conversation, at time.Time) {
+	p.send(c, at, bridge.Client, synFlag, nil)
+	p.send(c, at, bridge.Server, synFlag|ackFlag, nil)
+	p.send(c, at, bridge.Client, ackFlag, nil)
+	c.tcp.open = true
 }
 
 // write sends what one side wrote, and the other's ACK.
-func (p *packets) write(t *tcpState, at time.Time, from bridge.Side, b []byte) {
-	for len(b) > t.segment {
-		p.send(t, at, from, ackFlag, b[:t.segment])
-		b = b[t.segment:]
+func (p *packets) write(c *conversation, at time.Time, from bridge.Side, b []byte) {
+	for len(b) > c.tcp.segment {
+		p.send(c, at, from, ackFlag, b[:c.tcp.segment])
+		b = b[c.tcp.segment:]
 	}
-	p.send(t, at, from, pshFlag|ackFlag, b)
-	p.send(t, at, from.Other(), ackFlag, nil)
+	p.send(c, at, from, pshFlag|ackFlag, b)
+	p.send(c, at, from.Other(), ackFlag, nil)
 }
 
 // finish ends a connection in order; from ends first.
-func (p *packets) finish(t *tcpState, at time.Time, from bridge.Side) {
-	p.send(t, at, from, finFlag|ackFlag, nil)
-	p.send(t, at, from.Other(), finFlag|ackFlag, nil)
-	p.send(t, at, from, ackFlag, nil)
-	t.closed = true
+func (p *packets) finish(c *conversation, at time.Time, from bridge.Side) {
+	p.markMissing(c, at)
+	p.send(c, at, from, finFlag|ackFlag, nil)
+	p.send(c, at, from.Other(), finFlag|ackFlag, nil)
+	p.send(c, at, from, ackFlag, nil)
+	c.tcp.closed = true
 }
 
 // reset ends a connection by an error.
-func (p *packets) reset(t *tcpState, at time.Time, from bridge.Side) {
-	p.send(t, at, from, rstFlag|ackFlag, nil)
-	t.closed = true
+func (p *packets) reset(c *conversation, at time.Time, from bridge.Side) {
+	p.markMissing(c, at)
+	p.send(c, at, from, rstFlag|ackFlag, nil)
+	c.tcp.closed = true
 }
 
-// giveUp marks that bytes are missing, and ends the connection. A RST alone would not
-// show where: readers do not look at its sequence number.
-func (p *packets) giveUp(t *tcpState, at time.Time) {
-	for _, from := range []bridge.Side{bridge.Client, bridge.Server} {
-		if t.missing[from] > 0 {
-			t.next[from] += t.missing[from]
-			p.send(t, at, from, ackFlag, nil)
+// markMissing shows that bytes are missing. The end of the connection alone would not:
+// readers do not look at its sequence number.
+func (p *packets) markMissing(c *conversation, at time.Time) {
+	t := &c.tcp
+	for side := range bridge.Side(2) {
+		for t.missing[side] > 0 {
+			step := min(t.missing[side], widestGap)
+			t.missing[side] -= step
+			t.next[side] += uint32(step)
+			p.send(c, at, side, ackFlag, nil)
 		}
 	}
-	p.reset(t, at, bridge.Server)
 }
 
 // send makes one segment and moves its sender's sequence number on. SYN and FIN take
 // one number each (RFC 9293 §3.4).
-func (p *packets) send(t *tcpState, at time.Time, from bridge.Side, f flags, b []byte) {
-	p.fill(t, from, f)
-	p.payload = b
-	p.emit(at, p.serialize(t))
-	t.next[from] += uint32(len(b))
+func (p *packets) send(c *conversation, at time.Time, from bridge.Side, f flags, payload []byte) {
+	t := &c.tcp
+	h := &t.head[from]
+	options := 0
+	if f&synFlag != 0 {
+		options = len(synOptions(0))
+	}
+	frame := p.room(c, at, h.tcp+tcpHeader+options+len(payload))
+	copy(frame, h.bytes[:h.tcp+tcpHeader])
+	tcp := frame[h.tcp:]
+	binary.BigEndian.PutUint32(tcp[4:], t.next[from])
+	if f&ackFlag != 0 {
+		binary.BigEndian.PutUint32(tcp[8:], t.next[from.Other()])
+	}
+	tcp[12] = byte(tcpHeader+options) / 4 << 4
+	tcp[13] = byte(f)
+	if options > 0 {
+		o := synOptions(t.segment)
+		copy(tcp[tcpHeader:], o[:])
+	}
+	copy(tcp[tcpHeader+options:], payload)
+	h.seal(frame)
+	t.next[from] += uint32(len(payload))
 	if f&(synFlag|finFlag) != 0 {
 		t.next[from]++
 	}
 }
 
-// fill sets the fields of the headers that differ between segments.
-func (p *packets) fill(t *tcpState, from bridge.Side, f flags) {
-	to := from.Other()
-	p.eth.SrcMAC, p.eth.DstMAC = p.mac[from], p.mac[to]
-	p.tcp.SrcPort, p.tcp.DstPort = t.port[from], t.port[to]
-	p.tcp.Seq, p.tcp.Ack = t.next[from], 0
-	p.tcp.FIN, p.tcp.SYN, p.tcp.RST = f&finFlag != 0, f&synFlag != 0, f&rstFlag != 0
-	p.tcp.PSH, p.tcp.ACK = f&pshFlag != 0, f&ackFlag != 0
-	p.tcp.Options, p.tcp.Padding = nil, nil
-	if p.tcp.ACK {
-		p.tcp.Ack = t.next[to]
+// seal sets the lengths and the checksums of a frame.
+func (h *header) seal(frame []byte) {
+	ip, tcp := frame[h.ip:h.tcp], frame[h.tcp:]
+	if len(ip) == ipv4Header {
+		binary.BigEndian.PutUint16(ip[2:], uint16(ipv4Header+len(tcp)))
+		putChecksum(ip[10:], sumOf(0, ip))
+	} else {
+		binary.BigEndian.PutUint16(ip[4:], uint16(len(tcp)))
 	}
-	if p.tcp.SYN {
-		p.tcp.Options = p.options[t.segment]
-	}
-	if t.segment == segmentIPv4 {
-		p.eth.EthernetType = layers.EthernetTypeIPv4
-		p.ip4.SrcIP, p.ip4.DstIP = t.ip[from], t.ip[to]
-		p.tcp.SetNetworkLayerForChecksum(&p.ip4)
-		return
-	}
-	p.eth.EthernetType = layers.EthernetTypeIPv6
-	p.ip6.SrcIP, p.ip6.DstIP = t.ip[from], t.ip[to]
-	p.tcp.SetNetworkLayerForChecksum(&p.ip6)
-}
-
-// serialize returns the frame, which is good until the next one is made.
-func (p *packets) serialize(t *tcpState) []byte {
-	stack := p.v6
-	if t.segment == segmentIPv4 {
-		stack = p.v4
-	}
-	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-	if err := gopacket.SerializeLayers(p.buf, opts, stack...); err != nil {
-		panic(err) // it fails for values that no conversation has, as an address of 5 bytes
-	}
-	// gopacket fills short frames up to 60 bytes, as a network card does. A reader
-	// that goes by the length of the frame would take that for payload.
-	length := ipv6Header + int(p.ip6.Length)
-	if t.segment == segmentIPv4 {
-		length = int(p.ip4.Length)
-	}
-	return p.buf.Bytes()[:ethernetHeader+length]
+	var length [2]byte
+	binary.BigEndian.PutUint16(length[:], uint16(len(tcp)))
+	putChecksum(tcp[16:], sumOf(sumOf(h.sum, length[:]), tcp))
 }

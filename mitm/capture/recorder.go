@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
-	"github.com/google/gopacket/layers"
 )
 
 // recorder turns the events of conversations into packets. It belongs to the writing
@@ -22,13 +21,14 @@ type recorder struct {
 
 func newRecorder(w *Writer, out *output) *recorder {
 	r := &recorder{w: w, out: out, live: map[*conversation]struct{}{}}
-	r.packets = newPackets(r.emit)
+	r.packets = &packets{room: r.room}
 	return r
 }
 
-func (r *recorder) emit(at time.Time, frame []byte) {
-	r.out.packet(at, frame)
+// room makes room for the frame of a packet.
+func (r *recorder) room(c *conversation, at time.Time, size int) []byte {
 	r.w.count.packets.Add(1)
+	return r.out.packet(c, at, size)
 }
 
 // page writes the events of a page. Nothing of it is left in memory afterwards, but for
@@ -61,37 +61,42 @@ func (r *recorder) event(e event, payload []byte) {
 	}
 	switch e.kind {
 	case kindData:
-		r.packets.write(t, e.at, e.from, payload)
+		r.packets.write(e.c, e.at, e.from, payload)
 		r.w.count.payload.Add(int64(e.size))
 		return
 	case kindGap:
-		t.missing[e.from] += uint32(e.size)
-		r.packets.giveUp(t, e.at)
+		t.missing[e.from] += int64(e.size)
+		r.reset(e.c, e.at, bridge.Server)
 	case kindFIN:
-		r.packets.finish(t, e.at, e.from)
+		e.c.countCut()
+		r.packets.finish(e.c, e.at, e.from)
 	case kindRST:
-		r.packets.reset(t, e.at, e.from)
+		r.reset(e.c, e.at, e.from)
 	}
 	delete(r.live, e.c)
 }
 
+func (r *recorder) reset(c *conversation, at time.Time, from bridge.Side) {
+	c.countCut()
+	r.packets.reset(c, at, from)
+}
+
+// countCut adds what was cut off to what is missing.
+func (c *conversation) countCut() {
+	for side := range c.cut {
+		c.tcp.missing[side] += c.cut[side].Swap(0)
+	}
+}
+
 // open begins a conversation, at the time at which its flow began.
 func (r *recorder) open(c *conversation) {
-	t := &c.tcp
-	ends := c.ends
-	for _, side := range []bridge.Side{bridge.Client, bridge.Server} {
-		t.ip[side] = ends[side].Addr().AsSlice()
-		t.port[side] = layers.TCPPort(ends[side].Port())
-	}
-	t.segment = segmentIPv6
-	if ends[bridge.Client].Addr().Is4() {
-		t.segment = segmentIPv4
-	}
-	isn := r.w.terms.isn(c.flow.Start())
-	t.next = [2]uint32{bridge.Client: isn, bridge.Server: isn + 1<<31}
-	r.packets.handshake(t, c.flow.Start())
+	c.tcp.begin(c.ends, r.w.terms.isn(c.start))
+	r.packets.handshake(c, c.start)
 	r.live[c] = struct{}{}
-	r.w.count.flows.Add(1)
+	if !c.story.counted {
+		c.story.counted = true
+		r.w.count.flows.Add(1)
+	}
 }
 
 // lose gives up on the conversation of an event that came while writing fails.
@@ -100,7 +105,7 @@ func (r *recorder) lose(e event) {
 	if e.c.giveUp() {
 		r.outage++
 	}
-	t.missing[e.from] += uint32(e.size)
+	t.missing[e.from] += int64(e.size)
 	t.gap = t.open
 	t.closed = !t.open
 }
@@ -128,7 +133,7 @@ func (r *recorder) flush() bool {
 func (r *recorder) markGaps() {
 	for c := range r.live {
 		if c.tcp.gap {
-			r.packets.giveUp(&c.tcp, time.Now())
+			r.reset(c, time.Now(), bridge.Server)
 			delete(r.live, c)
 		}
 	}
