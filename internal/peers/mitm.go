@@ -72,6 +72,7 @@ type Flow struct {
 	Target     string           `json:"target"`
 	Path       string           `json:"path"`
 	Frames     []map[string]any `json:"frames"`
+	Originated []map[string]any `json:"originated"`
 	Action     string           `json:"action"`
 	Rule       string           `json:"rule"`
 	TLS        *FlowTLS         `json:"tls"`
