@@ -82,6 +82,7 @@ type Decision struct {
 	// action is Inspect then; after the handshake with the server, and before the client is answered, WithServerCert
 	// says what it really is: Inspect to go on, PassOn to dial again and pass everything on as it came, or Block.
 	Awaits bool
+	Then   Action // what it is when none of those rules matches; "" if it does not await them
 
 	rules *ruleset
 	best  int // the place in them of the rule that decides if none before it is for the certificate

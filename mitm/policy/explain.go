@@ -2,7 +2,9 @@ package policy
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Verdict is what a rule says of a flow when it is explained.
@@ -24,7 +26,7 @@ type Step struct {
 	Expression  string  `json:"expression,omitempty"`
 	Description string  `json:"description,omitempty"`
 	Verdict     Verdict `json:"verdict"`
-	Why         string  `json:"why"`
+	Why         string  `json:"why,omitempty"`
 }
 
 // String is the step for people.
@@ -38,7 +40,7 @@ func (s Step) String() string {
 		fmt.Fprintf(&b, " %s", s.Type)
 	}
 	if s.Expression != "" {
-		fmt.Fprintf(&b, " %s", shortened(s.Expression))
+		fmt.Fprintf(&b, " %s", printable(shortened(s.Expression)))
 	}
 	if s.Description != "" {
 		fmt.Fprintf(&b, " %q", shortened(s.Description))
@@ -48,6 +50,14 @@ func (s Step) String() string {
 		fmt.Fprintf(&b, ": %s", s.Why)
 	}
 	return b.String()
+}
+
+// printable quotes what a terminal would obey.
+func printable(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 // Explain decides on a flow as Decide does, and says how that came about: which rules were asked up to the one that has

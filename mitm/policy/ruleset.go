@@ -109,7 +109,7 @@ func (s *ruleset) decide(q *query) Decision {
 	o := s.outcome(best)
 	d := Decision{Action: o.action, Target: o.target, Throttle: o.throttle, Rule: s.label(best)}
 	if waits && s.awaits(q, best) {
-		d.Action, d.Awaits, d.rules, d.best = Inspect, true, s, best
+		d.Action, d.Awaits, d.Then, d.rules, d.best = Inspect, true, o.action, s, best
 	}
 	return d
 }
