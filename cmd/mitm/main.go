@@ -91,6 +91,7 @@ func newRoot(s streams) *cobra.Command {
 	root.Example = runExamples
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRun(s, "run"), newDemo(s), newCA(s), newDetect(s), newVersion(s))
 	return root
 }
