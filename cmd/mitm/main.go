@@ -67,7 +67,7 @@ type streams struct {
 // run runs the command and returns its exit code. An error is one line on stderr.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRoot(streams{in, out, errOut})
-	root.SetArgs(args)
+	root.SetArgs(bareBypass(args))
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -90,9 +90,12 @@ func newRoot(s streams) *cobra.Command {
 	root.Long = rootHelp
 	root.Example = runExamples
 	root.SilenceUsage, root.SilenceErrors = true, true
-	root.CompletionOptions.DisableDefaultCmd = true
+	root.PersistentPreRunE = fromEnvironment
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRun(s, "run"), newDemo(s), newCA(s), newDetect(s), newVersion(s))
+	root.AddCommand(newRun(s, "run"), newDemo(s), newCA(s), newDetect(s), newExplain(s), newVersion(s))
+	if err := completeFlags(root); err != nil {
+		panic(err) // an option is completed twice
+	}
 	return root
 }
 

@@ -9,8 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +22,7 @@ import (
 	"github.com/bridgeio/bridgeio/mitm/ca"
 	"github.com/bridgeio/bridgeio/mitm/capture"
 	"github.com/bridgeio/bridgeio/mitm/flowlog"
+	"github.com/bridgeio/bridgeio/mitm/policy"
 )
 
 // runOptions are what the flags of run amount to.
@@ -32,6 +36,7 @@ type runOptions struct {
 	capture       string
 	flowlog       string
 	tls           tlsOptions
+	rules         ruleOptions
 	logFormat     string
 	logLevel      string
 }
@@ -51,6 +56,7 @@ func newRun(s streams, use string) *cobra.Command {
 	gatewayOptions(f, &o.config)
 	limitOptions(f, &o.config.Limits)
 	o.tls.define(f, &o.config)
+	o.rules.define(f)
 	f.StringArrayVar(&o.auth, "auth", nil, "ask for this name and password, `USER:PASS`; also env:NAME, file:PATH (repeatable)")
 	f.StringVar(&o.cacert, "cacert", "", "the CA as load:FILE[:PASS], PEM or PKCS #12 with certificate and key; PASS also as env:NAME, file:PATH (default: made on first use)")
 	f.StringVarP(&o.export, "export", "x", "", "write the CA certificate to `FILE`: DER for .cer and .der, else PEM")
@@ -92,6 +98,9 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
+	if o.config.Rules, err = o.rules.open(ctx, log); err != nil {
+		return err
+	}
 	closeOutputs, err := o.openOutputs(s, log)
 	if err != nil {
 		return err
@@ -107,7 +116,37 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 	}
 	defer server.Close()
 	o.announce(s.err, log, server)
+	defer watchRules(ctx, o.config.Rules, log)()
 	return failed(server.Serve(ctx))
+}
+
+// watchRules reads the rules again when their files change, and on SIGHUP, until the function
+// that it returns is called.
+func watchRules(ctx context.Context, rules *policy.Rules, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	var watching sync.WaitGroup
+	watching.Go(func() { rules.Watch(ctx) })
+	watching.Go(func() {
+		for {
+			select {
+			case <-hangup:
+			case <-ctx.Done():
+				return
+			}
+			if err := rules.Reload(ctx); err != nil {
+				log.Error("the rules were not loaded again: the old ones stay in force", "err", err)
+			} else {
+				log.Info("the rules were loaded again", "rules", rules.String())
+			}
+		}
+	})
+	return func() {
+		signal.Stop(hangup)
+		cancel()
+		watching.Wait()
+	}
 }
 
 // credentials reads the values of --auth. An error does not repeat them.

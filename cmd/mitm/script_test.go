@@ -16,7 +16,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs each file of testdata/script: arguments, output, exit code. The
 // variable USED is an address that is listened on, HELLOS where the hellos of real
-// clients are, DATAGRAMS where their datagrams, CAPTURES where goldens of package capture.
+// clients are, DATAGRAMS where their datagrams, CAPTURES where goldens of package capture, LINES two
+// values, of which the second is no address.
 func TestScripts(t *testing.T) {
 	used, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -35,6 +36,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("USED", used.Addr().String())
 			env.Setenv("HELLOS", root+"/testdata/hellos")
 			env.Setenv("DATAGRAMS", root+"/testdata/datagrams")
+			env.Setenv("LINES", "127.0.0.1:0\nnowhere")
 			env.Setenv("CAPTURES", root+"/mitm/capture/testdata")
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/config")
