@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
@@ -283,5 +284,34 @@ func TestRulesDecide(t *testing.T) {
 				t.Errorf("outcome %+v", out)
 			}
 		})
+	}
+}
+
+func TestAThrottledFlowTakesItsTime(t *testing.T) {
+	const rate, amount = 20_000, 10_000
+	file := filepath.Join(t.TempDir(), "rules.json")
+	rules := fmt.Sprintf(`{"name":"t","version":"1","rules":[],"default":{"action":{"type":"inspect","throttle":"%dk"}}}`, rate/1000)
+	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := policy.LoadRules(context.Background(), policy.Sources{Ruleset: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	server := site(t, "", &tls.Config{Certificates: []tls.Certificate{w.certified(t, newKey(t))}})
+	addr, outcomes := serve(t, gateway(server, func(c *Config) { c.Rules, c.Roots = loaded, w.roots() }))
+	client := asks(asIs)
+	client.says = strings.Repeat("x", amount-1) + "\n"
+	began := time.Now()
+	if line, _, err := client.visit(t, addr); line != client.says {
+		t.Errorf("the client got %d bytes, %v", len(line), err)
+	}
+	// A tenth of a second's worth may go at once.
+	if least := time.Second * (amount - rate/10) / rate; time.Since(began) < least {
+		t.Errorf("%d bytes took %v, want at least %v", amount, time.Since(began), least)
+	}
+	if out := <-outcomes; out.Reason != bridge.EOF {
+		t.Errorf("outcome %+v", out)
 	}
 }

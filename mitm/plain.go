@@ -3,6 +3,7 @@ package mitm
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -64,6 +65,7 @@ func (s *Server) plain(l *listener, inner bridge.Layer) bridge.Handler {
 		if err != nil {
 			return err
 		}
+		slow(b, d.Throttle)
 		if d.Action == policy.Encrypt {
 			return bridge.ChainTo(s.last, s.originate(), inner)(ctx, b)
 		}
@@ -101,6 +103,27 @@ func (s *Server) originate() bridge.Layer {
 		Timeout: s.config.Limits.Turn,
 		Limiter: s.limiter,
 	})
+}
+
+// slow bounds how fast the flow may go, in bytes a second in each direction; 0: as it can.
+func slow(b *bridge.Bridge, rate int64) {
+	if rate == 0 {
+		return
+	}
+	throttle := func(_ context.Context, c net.Conn) (net.Conn, error) { return policy.Throttle(c, rate), nil }
+	b.Replace(bridge.Client, policy.Throttle(b.Client, rate), nil)
+	if b.Server != nil {
+		b.Replace(bridge.Server, policy.Throttle(b.Server, rate), throttle)
+		return
+	}
+	dial := b.DialFunc
+	b.DialFunc = func(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net.Conn, error) {
+		c, err := dial(ctx, hop, f)
+		if err != nil {
+			return nil, err
+		}
+		return throttle(ctx, c)
+	}
 }
 
 // operatorsKey is the context key of a hop that the operator has named.

@@ -46,6 +46,7 @@ func (s *Server) tls(l *listener) bridge.Layer {
 		if ctx, err = s.reroute(ctx, b, d.Target, l.port); err != nil {
 			return err
 		}
+		slow(b, d.Throttle)
 		return s.decided(l, hello, d).Handle(ctx, b, next)
 	}}
 }
