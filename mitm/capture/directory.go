@@ -65,7 +65,7 @@ func (r Rotation) Validate() error {
 }
 
 // CreateIn makes a Writer that writes to a directory, in one file after another:
-// mitm-20060102T150405Z.pcap, by the time of its beginning. A file gets that name when it
+// mitm-20060102T150405Z.pcap, by the time of its beginning, or .pcapng. A file gets that name when it
 // is finished, by a rename that never replaces another; until then its name ends in
 // .part, and it can be read all the same. A file begins with the first packet that goes
 // into it, so that there are no empty ones. A flow that lasts longer than a file goes on
@@ -78,7 +78,14 @@ func CreateIn(dir string, rotation Rotation, config Config) (*Writer, error) {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
-	d, err := openDirectory(dir, rotation, config.Log)
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("create capture: %w", err)
+	}
+	ext := ".pcap"
+	if config.Format == PCAPNG {
+		ext = ".pcapng"
+	}
+	d, err := openDirectory(dir, rotation, ext, config.Log)
 	if err != nil {
 		return nil, fmt.Errorf("create capture: %w", err)
 	}
@@ -107,7 +114,7 @@ type directory struct {
 	timer *time.Timer
 }
 
-func openDirectory(path string, r Rotation, log *slog.Logger) (*directory, error) {
+func openDirectory(path string, r Rotation, ext string, log *slog.Logger) (*directory, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
@@ -117,7 +124,7 @@ func openDirectory(path string, r Rotation, log *slog.Logger) (*directory, error
 	if r.Keep > 0 && r.Size == 0 {
 		r.Size = max(1, r.Keep/4)
 	}
-	d := &directory{path: path, rotation: r, log: log, ext: ".pcap"}
+	d := &directory{path: path, rotation: r, log: log, ext: ext}
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
