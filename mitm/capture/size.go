@@ -18,10 +18,11 @@ var units = map[string]int64{
 // ParseSize parses a number of bytes, at least one: 100MB is 10^8, 100MiB is 100·2^20,
 // and a number alone is one of bytes. The number may be a fraction, the unit in any case.
 func ParseSize(s string) (int64, error) {
-	number := strings.TrimRightFunc(s, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
-	unit, ok := units[strings.ToUpper(s[len(number):])]
+	unit := strings.TrimLeft(s, "0123456789.")
+	number := strings.TrimSuffix(s, unit)
+	factor, ok := units[strings.ToUpper(unit)]
 	n, err := strconv.ParseFloat(number, 64)
-	if bytes := n * float64(unit); ok && err == nil && bytes >= 1 && bytes < math.MaxInt64 {
+	if bytes := n * float64(factor); ok && err == nil && bytes >= 1 && bytes < math.MaxInt64 {
 		return int64(bytes), nil
 	}
 	return 0, errors.New("want a size like 100MB or 1GiB")
