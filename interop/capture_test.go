@@ -38,7 +38,7 @@ func checkCapture(t *testing.T, file string) int {
 	t.Helper()
 	checked := []string{"-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "tcp.relative_sequence_numbers:TRUE"}
 	all := strings.Count(tshark(t, file, "-T", "fields", "-e", "frame.number"), "\n")
-	good := tshark(t, file, append(checked, "-Y", `ip.checksum.status == "Good" && tcp.checksum.status == "Good"`, "-T", "fields", "-e", "frame.number")...)
+	good := tshark(t, file, append(checked, "-Y", `(ipv6 || ip.checksum.status == "Good") && tcp.checksum.status == "Good"`, "-T", "fields", "-e", "frame.number")...)
 	if n := strings.Count(good, "\n"); n != all || all == 0 {
 		t.Errorf("%d of %d packets have good checksums", n, all)
 	}
@@ -47,7 +47,7 @@ func checkCapture(t *testing.T, file string) int {
 	if got := tshark(t, file, append(checked, "-Y", bad)...); got != "" {
 		t.Errorf("tshark objects to\n%s", got)
 	}
-	if n := strings.Count(succeed(t, "tcpdump", "-n", "-r", file), " IP "); n != all {
+	if n := len(regexp.MustCompile(`(?m)^\S+ IP6? `).FindAllString(succeed(t, "tcpdump", "-n", "-r", file), -1)); n != all {
 		t.Errorf("tcpdump reads %d packets, tshark %d", n, all)
 	}
 	info := succeed(t, "capinfos", "-M", "-t", "-E", "-c", "-l", file)
