@@ -14,6 +14,7 @@ import (
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/mitm/ca"
+	"github.com/bridgeio/bridgeio/mitm/capture"
 	"github.com/bridgeio/bridgeio/mitm/policy"
 	"github.com/bridgeio/bridgeio/mitm/upstream"
 )
@@ -144,6 +145,10 @@ type Config struct {
 	// KeyLog gets the secrets of both sides of TLS (RFC 9850), a line with each Write;
 	// nil: nobody does.
 	KeyLog io.Writer
+
+	// Wire is shown what sockets carry, for captures that want more than what is inside
+	// of TLS; nil: nobody is.
+	Wire *capture.Wire
 
 	// Verify says what becomes of flows whose server's certificate does not verify, and
 	// LeafCert what clients are shown in the place of the servers' certificates.

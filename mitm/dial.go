@@ -41,7 +41,11 @@ func (s *Server) dialTCP(ctx context.Context, hop bridge.Addr, f *bridge.Flow, o
 	d := net.Dialer{KeepAlive: s.keepAlive(), ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		return s.mayReach(f, address, operators)
 	}}
-	return d.DialContext(ctx, "tcp", bridge.Addr{Host: host, Port: hop.Port}.String())
+	c, err := d.DialContext(ctx, "tcp", bridge.Addr{Host: host, Port: hop.Port}.String())
+	if err != nil {
+		return nil, err
+	}
+	return s.config.Wire.ServerLeg(c, f), nil
 }
 
 // keepAlive is off, as for net.Dialer, while the idle limit finds dead peers: probes cost

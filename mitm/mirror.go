@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -74,7 +75,6 @@ func (s *Server) mirror() {
 		Tickets:  tlsbridge.NewTickets(s.secret),
 		Sessions: tlsbridge.NewSessions(),
 		ECHKeys:  s.config.ECHKeys,
-		KeyLog:   s.config.KeyLog,
 	}
 	if s.config.Fingerprint == FingerprintGo {
 		s.mirrored.Hello = tlsbridge.GoHello()
@@ -82,9 +82,9 @@ func (s *Server) mirror() {
 }
 
 // bridged is the layer that does what was decided.
-func (s *Server) bridged(port uint16, d policy.Decision) bridge.Layer {
+func (s *Server) bridged(f *bridge.Flow, port uint16, d policy.Decision) bridge.Layer {
 	c := s.mirrored
-	c.Port = port
+	c.Port, c.KeyLog = port, s.keyLog(f)
 	c.Minter = &decidedMinter{Server: s, decision: d}
 	c.Policy = func(*bridge.Flow, *detect.ClientHello) (tlsbridge.Action, string) {
 		switch d.Action {
@@ -96,6 +96,18 @@ func (s *Server) bridged(port uint16, d policy.Decision) bridge.Layer {
 		return tlsbridge.Inspect, d.Rule
 	}
 	return tlsbridge.Relay(c)
+}
+
+// keyLog is where the secrets of a flow's TLS go; nil: nowhere.
+func (s *Server) keyLog(f *bridge.Flow) io.Writer {
+	file, wire := s.config.KeyLog, s.config.Wire.KeyLog(f)
+	switch {
+	case file == nil:
+		return wire
+	case wire == nil:
+		return file
+	}
+	return io.MultiWriter(file, wire)
 }
 
 // decidedMinter mints for a flow whose fate may depend on the server's certificate, and

@@ -67,7 +67,7 @@ func (s *Server) plain(l *listener, inner bridge.Layer) bridge.Handler {
 		}
 		slow(b, d.Throttle)
 		if d.Action == policy.Encrypt {
-			return bridge.ChainTo(s.last, s.originate(), inner)(ctx, b)
+			return bridge.ChainTo(s.last, s.originate(b.Flow()), inner)(ctx, b)
 		}
 		return bridge.ChainTo(s.last, inner)(ctx, b)
 	}
@@ -91,13 +91,13 @@ func (s *Server) decidePlain(l *listener, f *bridge.Flow) policy.Decision {
 
 // originate is TLS with the server of a client that speaks none. It can't be shown that a
 // certificate does not verify, so the flow ends then, unless that is ignored.
-func (s *Server) originate() bridge.Layer {
+func (s *Server) originate(f *bridge.Flow) bridge.Layer {
 	return tlsbridge.Originate(tlsbridge.DialConfig{
 		TLS: &tls.Config{
 			RootCAs:            s.config.Roots,
 			ServerName:         s.config.NoSNI,
 			InsecureSkipVerify: s.config.Verify == VerifyIgnore,
-			KeyLogWriter:       s.config.KeyLog,
+			KeyLogWriter:       s.keyLog(f),
 			MinVersion:         tls.VersionTLS10,
 		},
 		Timeout: s.config.Limits.Turn,

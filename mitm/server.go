@@ -12,6 +12,7 @@ import (
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 	"github.com/bridgeio/bridgeio/mitm/ca"
+	"github.com/bridgeio/bridgeio/mitm/capture"
 )
 
 // Server is a running configuration: its listeners and their flows.
@@ -196,7 +197,21 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 func (s *Server) serve(ctx context.Context, l *listener, failed chan<- error) {
-	failed <- s.proxy.Serve(ctx, l)
+	failed <- s.proxy.Serve(ctx, wiredListener{l, s.config.Wire})
+}
+
+// wiredListener shows what the sockets carry that it accepts.
+type wiredListener struct {
+	net.Listener
+	wire *capture.Wire
+}
+
+func (l wiredListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.wire.ClientLeg(c), nil
 }
 
 // handle runs the chain of the listener that accepted the flow.

@@ -22,14 +22,9 @@ const tlsPort = 443
 // server. Without one it is either addressed to us, and what is inside is asked again, or to
 // the server that it names.
 func (s *Server) tls(l *listener) bridge.Layer {
-	ours := tlsbridge.Terminate(tlsbridge.TerminateConfig{
-		Certificate: s.ownCertificate,
-		ALPN:        []string{"http/1.1"},
-		Limiter:     s.limiter,
-	})
 	return bridge.Layer{Name: "tls", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
 		if hasHop(b) && detect.SSLv2().Detect(detect.Input{Client: b.Client.Buffered()}).Kind == detect.Match {
-			return s.bridged(l.port, policy.Decision{}).Handle(ctx, b, next) // there is nothing to decide by
+			return s.bridged(b.Flow(), l.port, policy.Decision{}).Handle(ctx, b, next) // there is nothing to decide by
 		}
 		hello, err := s.expectHello(ctx, b)
 		if err != nil {
@@ -38,7 +33,7 @@ func (s *Server) tls(l *listener) bridge.Layer {
 		switch {
 		case !noHop(b):
 		case s.isForUs(ctx, hello):
-			return ours.Handle(ctx, b, next)
+			return s.ours(b.Flow()).Handle(ctx, b, next)
 		case len(s.config.Auth) > 0:
 			return bridge.Fails(bridge.Auth, bridge.ByMITM, errors.New("a client that only names a server shows no credentials"))
 		}
@@ -47,7 +42,7 @@ func (s *Server) tls(l *listener) bridge.Layer {
 			return err
 		}
 		slow(b, d.Throttle)
-		return s.decided(l, hello, d).Handle(ctx, b, next)
+		return s.decided(b.Flow(), l, hello, d).Handle(ctx, b, next)
 	}}
 }
 
@@ -64,15 +59,26 @@ func (s *Server) expectHello(ctx context.Context, b *bridge.Bridge) (*detect.Cli
 }
 
 // decided is the layer that does what was decided about a hello.
-func (s *Server) decided(l *listener, hello *detect.ClientHello, d policy.Decision) bridge.Layer {
+func (s *Server) decided(f *bridge.Flow, l *listener, hello *detect.ClientHello, d policy.Decision) bridge.Layer {
 	if d.Action != policy.Terminate {
-		return s.bridged(l.port, d)
+		return s.bridged(f, l.port, d)
 	}
 	return tlsbridge.Terminate(tlsbridge.TerminateConfig{
 		Certificate: s.serverCertificate,
 		Server:      bridge.Addr{Host: cmp.Or(hello.ServerName, s.config.NoSNI), Port: l.port},
 		ClientCAs:   s.config.ClientCAs,
 		Limiter:     s.limiter,
+		KeyLog:      s.keyLog(f),
+	})
+}
+
+// ours is the layer for TLS with ourselves, as an HTTPS proxy.
+func (s *Server) ours(f *bridge.Flow) bridge.Layer {
+	return tlsbridge.Terminate(tlsbridge.TerminateConfig{
+		Certificate: s.ownCertificate,
+		ALPN:        []string{"http/1.1"},
+		Limiter:     s.limiter,
+		KeyLog:      s.keyLog(f),
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
@@ -32,6 +33,10 @@ type TerminateConfig struct {
 	// with the alert that says why. Its subject is in the Info of the frame. Nil: clients
 	// are not asked for one.
 	ClientCAs *x509.CertPool
+
+	// KeyLog gets the secrets (RFC 9850), a line with each Write, which is called from many
+	// goroutines; nil: nobody does.
+	KeyLog io.Writer
 
 	// Limiter bounds the handshakes that compute at once; nil means NewLimiter(0) for
 	// this layer alone.
@@ -92,6 +97,7 @@ func (c TerminateConfig) config(leaf *tls.Certificate, info *Info) *tls.Config {
 	config := &tls.Config{
 		Certificates: []tls.Certificate{*leaf},
 		NextProtos:   c.ALPN,
+		KeyLogWriter: c.KeyLog,
 		// With them a client would come back without its certificate, which may have
 		// been revoked or have expired since.
 		SessionTicketsDisabled: true,
