@@ -20,7 +20,6 @@ import (
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/mitm"
 	"github.com/bridgeio/bridgeio/mitm/ca"
-	"github.com/bridgeio/bridgeio/mitm/capture"
 	"github.com/bridgeio/bridgeio/mitm/flowlog"
 	"github.com/bridgeio/bridgeio/mitm/policy"
 )
@@ -33,7 +32,8 @@ type runOptions struct {
 	export        string
 	trust         []string
 	noSystemRoots bool
-	capture       string
+	capture       captureOptions
+	captures      *captures // what capture has opened
 	flowlog       string
 	tls           tlsOptions
 	rules         ruleOptions
@@ -62,7 +62,7 @@ func newRun(s streams, use string) *cobra.Command {
 	f.StringVarP(&o.export, "export", "x", "", "write the CA certificate to `FILE`: DER for .cer and .der, else PEM")
 	f.StringArrayVar(&o.trust, "trust", nil, "a `FILE` of roots that servers are verified against, besides the system's (repeatable)")
 	f.BoolVar(&o.noSystemRoots, "no-system-roots", false, "verify servers against --trust only")
-	f.StringVarP(&o.capture, "write", "w", "", "write what was decrypted to `FILE` as pcap; - is stdout")
+	o.capture.define(f)
 	f.StringVarP(&o.flowlog, "flowlog", "f", "", "write one JSON object per flow to `FILE`; - is stdout")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -282,7 +282,7 @@ func (o *runOptions) openOutputs(s streams, log *slog.Logger) (_ func() error, e
 			closeAll()
 		}
 	}()
-	if o.capture == "-" && o.flowlog == "-" {
+	if o.capture.file == "-" && o.flowlog == "-" {
 		return nil, usage("-w - and -f -: only one of them can have stdout")
 	}
 	if keys, err := o.tls.openKeyLog(); err != nil {
@@ -293,14 +293,11 @@ func (o *runOptions) openOutputs(s streams, log *slog.Logger) (_ func() error, e
 		log.Warn("the secrets of all TLS connections are written", "file", keys.Name())
 	}
 	observers := []*bridge.Observer{o.config.Observer}
-	if o.capture != "" {
-		c, err := createCapture(o.capture, s.out, capture.Config{Log: log})
-		if err != nil {
-			return nil, usage("-w: %w", err)
-		}
-		closers = append(closers, c.Close)
-		observers = append(observers, c.Observer())
+	if o.captures, err = o.capture.open(s.out, log); err != nil {
+		return nil, err
 	}
+	closers = append(closers, o.captures.Close)
+	observers = append(observers, o.captures.observers...)
 	if o.flowlog != "" {
 		l, err := createLog(o.flowlog, s.out)
 		if err != nil {
@@ -310,7 +307,7 @@ func (o *runOptions) openOutputs(s streams, log *slog.Logger) (_ func() error, e
 		closers = append(closers, l.Close)
 		observers = append(observers, l.Observer())
 	}
-	if o.capture != "-" && o.flowlog != "-" {
+	if o.capture.file != "-" && o.flowlog != "-" {
 		l := flowlog.NewText(s.out)
 		l.Logger = log
 		closers = append(closers, l.Close)
@@ -318,14 +315,6 @@ func (o *runOptions) openOutputs(s streams, log *slog.Logger) (_ func() error, e
 	}
 	o.config.Observer = bridge.Observers(observers...)
 	return closeAll, nil
-}
-
-// createCapture opens the file of -w; "-" is stdout.
-func createCapture(file string, stdout io.Writer, c capture.Config) (*capture.Writer, error) {
-	if file == "-" {
-		return capture.NewWriter(stdout, c)
-	}
-	return capture.Create(file, c)
 }
 
 // createLog opens the file of -f, to which it appends; "-" is stdout.
@@ -346,6 +335,7 @@ func (o *runOptions) announce(w io.Writer, log *slog.Logger, server *mitm.Server
 			first = l.Addr.String()
 		}
 	}
+	o.captures.announce(log)
 	if first == "" || o.logFormat != "text" {
 		return
 	}
