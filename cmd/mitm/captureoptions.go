@@ -51,6 +51,7 @@ func (o *captureOptions) define(f *pflag.FlagSet) {
 	add(f, "slow-reader", "drop|throttle", "one over IP that does not keep up loses flows, or makes them wait (default drop)",
 		oneOf(&o.over.Throttle, map[string]bool{"drop": false, "throttle": true}, "drop or throttle"))
 	add(f, "autoflush", "SECONDS", "how long packets may wait to be written together; 0 is any time (default 1)", duration(&o.config.Autoflush))
+	formatOptions(f, &o.config)
 }
 
 func (o *captureOptions) setRotate(v string) error {

@@ -298,6 +298,7 @@ func (o *runOptions) openOutputs(s streams, log *slog.Logger) (_ func() error, e
 	}
 	closers = append(closers, o.captures.Close)
 	observers = append(observers, o.captures.observers...)
+	o.config.Wire = o.captures.wire()
 	if o.flowlog != "" {
 		l, err := createLog(o.flowlog, s.out)
 		if err != nil {
