@@ -37,6 +37,7 @@ type runOptions struct {
 	flowlog       string
 	tls           tlsOptions
 	rules         ruleOptions
+	certHTTP      certHTTP
 	logFormat     string
 	logLevel      string
 }
@@ -60,6 +61,7 @@ func newRun(s streams, use string) *cobra.Command {
 	f.StringArrayVar(&o.auth, "auth", nil, "ask for this name and password, `USER:PASS`; also env:NAME, file:PATH (repeatable)")
 	f.StringVar(&o.cacert, "cacert", "", "the CA as load:FILE[:PASS], PEM or PKCS #12 with certificate and key; PASS also as env:NAME, file:PATH (default: made on first use)")
 	f.StringVarP(&o.export, "export", "x", "", "write the CA certificate to `FILE`: DER for .cer and .der, else PEM")
+	o.certHTTP.define(f)
 	f.StringArrayVar(&o.trust, "trust", nil, "a `FILE` of roots that servers are verified against, besides the system's (repeatable)")
 	f.BoolVar(&o.noSystemRoots, "no-system-roots", false, "verify servers against --trust only")
 	o.capture.define(f)
@@ -115,6 +117,11 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 		return usage("%w", err)
 	}
 	defer server.Close()
+	stopPage, err := o.certHTTP.serve(ctx, authority, log)
+	if err != nil {
+		return err
+	}
+	defer stopPage()
 	o.announce(s.err, log, server)
 	defer watchRules(ctx, o.config.Rules, log)()
 	return failed(server.Serve(ctx))
