@@ -18,12 +18,12 @@ import (
 func TestTheCaptureHasTheBytesThatThePeersExchanged(t *testing.T) {
 	t.Parallel()
 	each := int64(32 << 20)
-	program := func(p peers.Program) peers.Program { return p }
+	program := startMitm
 	if os.Getenv("INTEROP") == "full" {
 		each = 512 << 20
-		program = withoutRaceDetector(t)
+		program = startPlainMitm
 	}
-	s := startTappedAs(t, "127.0.0.1", program, "-w", peers.Here+"/t.pcap")
+	s := startTappedBy(t, "127.0.0.1", program, "-w", peers.Here+"/t.pcap")
 	client, server := s.connect(t)
 	var both errgroup.Group
 	var heard [2]string // by client and server
@@ -49,14 +49,14 @@ func TestTheCaptureHasTheBytesThatThePeersExchanged(t *testing.T) {
 	}
 }
 
-// withoutRaceDetector is the program for loads that the race detector would take minutes for.
-func withoutRaceDetector(t *testing.T) func(peers.Program) peers.Program {
+// startPlainMitm is startMitm for loads that the race detector would take minutes for.
+func startPlainMitm(t *testing.T, args ...string) *mitm {
 	t.Helper()
 	file, err := plain()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(p peers.Program) peers.Program { p.Name = file; return p }
+	return startMitmAs(t, func(p peers.Program) peers.Program { p.Name = file; return p }, args...)
 }
 
 // noise says n bytes that nothing compresses, and ends the direction.

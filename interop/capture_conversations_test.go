@@ -98,8 +98,19 @@ func conversations(t *testing.T, file string) []*dialogue {
 }
 
 // takeApart is conversations with the source that tshark's arguments say, and leaves the
-// complaints to the caller. tshark looks at no protocol above TCP, which would take longer.
+// complaints to the caller.
 func takeApart(t *testing.T, source ...string) []*dialogue {
+	t.Helper()
+	all, err := tryTakeApart(t, source...)
+	if err != nil {
+		t.Errorf("tshark %v: %v", source, err)
+	}
+	return all
+}
+
+// tryTakeApart is takeApart for a source that tshark may object to. tshark looks at no
+// protocol above TCP, which would take longer.
+func tryTakeApart(t *testing.T, source ...string) ([]*dialogue, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), readTimeout)
 	defer cancel()
@@ -121,13 +132,14 @@ func takeApart(t *testing.T, source ...string) []*dialogue {
 		t.Fatal(err)
 	}
 	all, err := readConversations(out)
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("tshark %v: %v\n%s", source, err, &stderr)
-	}
 	if err != nil {
-		t.Fatal(err)
+		cancel()
+		t.Error(err)
 	}
-	return all
+	if err := cmd.Wait(); err != nil {
+		return all, fmt.Errorf("%w: %s", err, &stderr)
+	}
+	return all, nil
 }
 
 // readConversations reads what tshark prints, and gathers the segments of each conversation.

@@ -27,10 +27,11 @@ type tapped struct {
 // startTapped starts one in front of a server at the IP address.
 func startTapped(t *testing.T, ip string, args ...string) *tapped {
 	t.Helper()
-	return startTappedAs(t, ip, func(p peers.Program) peers.Program { return p }, args...)
+	return startTappedBy(t, ip, startMitm, args...)
 }
 
-func startTappedAs(t *testing.T, ip string, change func(peers.Program) peers.Program, args ...string) *tapped {
+// startTappedBy is the same for a mitm that is started in another way.
+func startTappedBy(t *testing.T, ip string, start func(t *testing.T, args ...string) *mitm, args ...string) *tapped {
 	t.Helper()
 	authority, err := peers.NewAuthority()
 	if err != nil {
@@ -50,7 +51,7 @@ func startTappedAs(t *testing.T, ip string, change func(peers.Program) peers.Pro
 	}
 	t.Cleanup(func() { l.Close() })
 	root := writeFile(t, "root.pem", authority.PEM)
-	m := startMitmAs(t, change, append([]string{
+	m := start(t, append([]string{
 		"--listen", net.JoinHostPort(ip, "0"), "--connect", l.Addr().String(), "--trust", root, "--no-system-roots",
 	}, args...)...)
 	return &tapped{

@@ -55,19 +55,26 @@ func startMitm(t *testing.T, args ...string) *mitm {
 // startMitmAs is startMitm with the program changed before it starts.
 func startMitmAs(t *testing.T, change func(peers.Program) peers.Program, args ...string) *mitm {
 	t.Helper()
+	m := launchMitm(t, change, args...)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
+		defer cancel()
+		if code, err := m.Terminate(ctx); code != 0 || err != nil {
+			t.Errorf("mitm ended with exit code %d, %v, want 0", code, err)
+		}
+	})
+	return m
+}
+
+// launchMitm is startMitmAs for a command that is killed, or ended otherwise by the test.
+func launchMitm(t *testing.T, change func(peers.Program) peers.Program, args ...string) *mitm {
+	t.Helper()
 	file, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
 	args = append(slices.Clone(args), "-f", peers.Here+"/flows.jsonl", "-x", peers.Here+"/root.pem")
 	proc := start(t, change(peers.Mitm(file, args...)))
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
-		defer cancel()
-		if code, err := proc.Terminate(ctx); code != 0 || err != nil {
-			t.Errorf("mitm ended with exit code %d, %v, want 0", code, err)
-		}
-	})
 	return &mitm{
 		Process: proc,
 		addrs:   peers.Listeners(proc.Stderr()),
