@@ -311,3 +311,42 @@ func TestRedialGoesToTheVerySameAddress(t *testing.T) {
 		t.Errorf("dialled %v, then %v", first, again)
 	}
 }
+
+func TestReroute(t *testing.T) {
+	elsewhere := bridge.Addr{Host: "192.0.2.9", Port: 9}
+	for _, tt := range []struct {
+		name  string
+		begin func(*testing.T, *pair)
+		dials int
+		ok    bool
+	}{
+		{"before the dial", func(*testing.T, *pair) {}, 0, true},
+		{"after the dial", func(t *testing.T, p *pair) {
+			if err := p.Dial(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}, 2, true},
+		{"after something was said", func(t *testing.T, p *pair) { exchange(t, p, "hello\n", "1 hi\n") }, 1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPair(1 << 16)
+			var dialled []bridge.Addr
+			dial := p.DialFunc
+			p.DialFunc = func(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net.Conn, error) {
+				if !f.Server().IsZero() {
+					t.Errorf("dial %v: the flow's server is still %v", hop, f.Server())
+				}
+				dialled = append(dialled, hop)
+				return dial(ctx, hop, f)
+			}
+			tt.begin(t, p)
+			err := p.Reroute(t.Context(), elsewhere)
+			if (err == nil) != tt.ok || len(dialled) != tt.dials {
+				t.Errorf("Reroute: %v, dialled %v", err, dialled)
+			}
+			if tt.ok && p.Hop() != elsewhere || len(dialled) == 2 && dialled[1] != elsewhere {
+				t.Errorf("hop %v, dialled %v", p.Hop(), dialled)
+			}
+		})
+	}
+}

@@ -128,15 +128,20 @@ func TestSwitchChoosesAndStacks(t *testing.T) {
 	}
 }
 
+// greeter is a server that speaks first.
+func greeter() detect.Detector {
+	greeting := detect.Prefix("greeter", "220 ")
+	return detect.Detector{
+		Name: "greeter", ServerFirst: true,
+		Func: func(in detect.Input) detect.Verdict { return greeting.Func(detect.Input{Client: in.Server}) },
+	}
+}
+
 func TestSwitchPassesAGreetingOnAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		s := ab()
-		greeting := detect.Prefix("greeter", "220 ")
-		s.Cases = append(s.Cases, layers.Case{Detector: detect.Detector{
-			Name: "greeter", ServerFirst: true,
-			Func: func(in detect.Input) detect.Verdict { return greeting.Func(detect.Input{Client: in.Server}) },
-		}})
+		s.Cases = append(s.Cases, layers.Case{Detector: greeter()})
 		c := converse(t, s, hop, bridge.Limits{})
 		write(t, c.server, "220 hi\r\n")
 		read(t, c.client, "220 hi\r\n")
@@ -174,6 +179,42 @@ func TestSwitchLetsSilenceDecideNothing(t *testing.T) {
 				// The last words may take a second more.
 				if got := time.Since(began).Truncate(5 * time.Second); got != tt.after || out.Reason != tt.reason {
 					t.Errorf("ended after %v with %+v, want %v and %s", got, out, tt.after, tt.reason)
+				}
+			})
+		})
+	}
+}
+
+// Where it holds, the server is not dialled before the client has spoken, or has not for so long.
+func TestSwitchHoldsTheDialForTheClient(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		says   string
+		hold   time.Duration
+		path   string
+		waited time.Duration
+	}{
+		{"a client that is silent", "", time.Second, "raw", time.Second},
+		{"a client that speaks", "named", time.Second, "named", 0},
+		{"a client that speaks a layer's protocol", "ab\nnamed", time.Second, "short>named", 0},
+		{"a client that stays undecided", "a", time.Second, "raw", 10 * time.Second},
+		{"no hold", "", 0, "greeter", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				s := ab()
+				s.Hold = func(*bridge.Bridge) time.Duration { return tt.hold }
+				s.Cases = append(s.Cases, layers.Case{Detector: greeter()})
+				c := converse(t, s, hop, bridge.Limits{})
+				write(t, c.client, tt.says)
+				write(t, c.server, "220 hi\r\n")
+				read(t, c.client, "220 hi\r\n")
+				if waited := time.Since(began); waited != tt.waited {
+					t.Errorf("the greeting was held for %v, want %v", waited, tt.waited)
+				}
+				if path, _ := c.end(); path != tt.path {
+					t.Errorf("path %s, want %s", path, tt.path)
 				}
 			})
 		})

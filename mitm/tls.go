@@ -110,6 +110,9 @@ func (s *Server) isForUs(ctx context.Context, hello *detect.ClientHello) bool {
 	if name == "" || slices.ContainsFunc(s.config.Names, func(own string) bool { return strings.EqualFold(own, name) }) {
 		return true
 	}
+	if s.config.Upstream != nil {
+		return false // it resolves the name, and nobody else is to hear of it
+	}
 	if !slices.ContainsFunc(s.listeners, func(l *listener) bool { return l.addr().Port() == tlsPort }) {
 		return false // no name leads back to us
 	}

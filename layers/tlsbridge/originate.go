@@ -65,26 +65,21 @@ func Dial(next bridge.DialFunc, c DialConfig) bridge.DialFunc {
 func Originate(c DialConfig) bridge.Layer {
 	c = c.withDefaults()
 	return bridge.Layer{Name: "tls", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
-		frame := bridge.Frame{Proto: "tls", Verb: bridge.VerbOriginate, SNI: c.name(b.Hop().Host), Decrypted: true}
-		err := b.While(ctx, bridge.Client, func(ctx context.Context) error {
-			if err := b.Dial(ctx); err != nil {
-				return err
-			}
-			session, info, err := c.shake(ctx, b.Server, b.Hop().Host)
-			if err != nil {
-				return err
-			}
-			frame.ALPN, frame.Detail = info.Server.ALPN, info
-			b.Replace(bridge.Server, session, func(ctx context.Context, again net.Conn) (net.Conn, error) {
-				session, _, err := c.shake(ctx, streamOf(again), b.Hop().Host)
-				return session, err
-			})
-			return nil
-		})
-		b.Push(frame)
-		if err != nil {
+		if err := b.Dial(ctx); err != nil {
 			return bridge.Final(err)
 		}
+		frame := bridge.Frame{Proto: "tls", Verb: bridge.VerbOriginate, SNI: c.name(b.Hop().Host), Decrypted: true}
+		session, info, err := c.shake(ctx, b.Server, b.Hop().Host)
+		if err != nil {
+			b.Push(frame)
+			return bridge.Final(err)
+		}
+		b.Replace(bridge.Server, session, func(ctx context.Context, again net.Conn) (net.Conn, error) {
+			session, _, err := c.shake(ctx, streamOf(again), b.Hop().Host)
+			return session, err
+		})
+		frame.ALPN, frame.Detail = info.Server.ALPN, info
+		b.Push(frame)
 		return next(ctx, b)
 	}}
 }

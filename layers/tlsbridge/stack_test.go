@@ -328,6 +328,77 @@ func TestDialPutsTLSOnTheServerSide(t *testing.T) {
 	}
 }
 
+func TestOriginatePutsTLSOnABridge(t *testing.T) {
+	addr, saw := echoTLS(t, &tls.Config{Certificates: []tls.Certificate{*certificate("ECDSA")}})
+	dialled := bridge.Layer{Name: "dial", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+		if err := b.Dial(ctx); err != nil {
+			return err
+		}
+		return next(ctx, b)
+	}}
+	redialled := bridge.Layer{Name: "redial", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+		if err := b.Redial(ctx); err != nil {
+			return err
+		}
+		return next(ctx, b)
+	}}
+	for name, c := range map[string]struct {
+		config        *tls.Config
+		before, after []bridge.Layer
+		handshakes    int
+		ok            bool
+	}{
+		"a server that is not dialled yet": {config: direct(), handshakes: 1, ok: true},
+		"a server that is dialled":         {config: direct(), before: []bridge.Layer{dialled}, handshakes: 1, ok: true},
+		"again on a redial":                {config: direct(), after: []bridge.Layer{redialled}, handshakes: 2, ok: true},
+		"an issuer that nobody knows":      {config: &tls.Config{ServerName: serverName}, handshakes: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bridgetest.Baseline(t)
+			chain := append(append(c.before, Originate(DialConfig{TLS: c.config})), c.after...)
+			l := newLab(t, bridge.Chain(chain...), addr, bridge.Limits{})
+			raw := l.dial(t)
+			const message = "in plain"
+			io.WriteString(raw, message)
+			raw.CloseWrite()
+			got, err := io.ReadAll(raw)
+			if c.ok != (string(got) == message) || err != nil {
+				t.Errorf("got %q, %v", got, err)
+			}
+			raw.Close()
+			f, out := l.ends(t)
+			if want := map[bool]bridge.Reason{true: bridge.EOF, false: bridge.TLSServer}[c.ok]; out.Reason != want {
+				t.Errorf("outcome %+v, want %s", out, want)
+			}
+			frames := f.Frames()
+			if len(frames) != 1 || frames[0].Verb != bridge.VerbOriginate || frames[0].SNI != serverName || !frames[0].Decrypted {
+				t.Errorf("frames %+v", frames)
+			}
+			for range c.handshakes {
+				<-saw
+			}
+		})
+	}
+}
+
+func TestALeafOfAnotherKindHasACipherSuiteOfItsKind(t *testing.T) {
+	for _, tt := range []struct {
+		suite uint16
+		kind  string
+		want  uint16
+	}{
+		{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "ECDSA", tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
+		{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "RSA", tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
+		{tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "ECDSA", tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256},
+		{tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA, "RSA", tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA},
+		{tls.TLS_RSA_WITH_AES_128_GCM_SHA256, "ECDSA", tls.TLS_RSA_WITH_AES_128_GCM_SHA256},
+	} {
+		if got := suiteFor(tt.suite, certificate(tt.kind)); got != tt.want {
+			t.Errorf("%s with a leaf of %s: %s, want %s", tls.CipherSuiteName(tt.suite), tt.kind, tls.CipherSuiteName(got), tls.CipherSuiteName(tt.want))
+		}
+	}
+}
+
 func TestDialGivesUpOnAServerThatIsSilent(t *testing.T) {
 	bridgetest.Baseline(t)
 	addr := serveTCP(t, func(c *net.TCPConn) { io.Copy(io.Discard, c) })
