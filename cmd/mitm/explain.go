@@ -38,13 +38,11 @@ const explainExamples = `  mitm explain --ruleset rules.json --sni www.example.c
 
 // explainOptions are the flags of explain.
 type explainOptions struct {
-	rules      ruleOptions
-	facts      policy.Facts
-	hello      string
-	client     string
-	serverCert string
-	failed     []policy.Refusal
-	json       bool
+	rules  ruleOptions
+	facts  policy.Facts
+	hello  string
+	failed []policy.Refusal
+	json   bool
 }
 
 func newExplain(s streams) *cobra.Command {

@@ -66,8 +66,11 @@ func ParseRefusal(s string) (Refusal, bool) {
 	if code, isCode := strings.CutPrefix(s, "0x"); isCode {
 		number, err = openSSLAlert(code)
 	}
+	if err != nil {
+		return tlsbridge.NotRefused, false
+	}
 	name, ok := alerts[number]
-	return tlsbridge.Refusal(name), ok && err == nil
+	return Refusal(name), ok
 }
 
 // openSSLAlert returns the alert of an OpenSSL error code. The reason is SSL_AD_REASON_OFFSET, 1000, and the alert; the

@@ -291,8 +291,14 @@ func TestDecidingWhileRulesAreLoaded(t *testing.T) {
 			{"match": {"type": "domain_in_file", "expression": "list"}, "action": {"type": "block"}}],
 			"default": {"action": {"type": "inspect"}}}`
 	}
+	whole := func(name, text string) { // for whoever reads it at this moment
+		if err := os.Rename(write(t, folder, "new", text), filepath.Join(folder, name)); err != nil {
+			t.Error(err)
+		}
+	}
 	write(t, folder, "list", "b.test\n")
-	r := loadFrom(t, policy.Sources{Ruleset: write(t, folder, "rules.json", text("bypass"))})
+	var log logged
+	r := loadFrom(t, policy.Sources{Ruleset: write(t, folder, "rules.json", text("bypass")), Log: log.log()})
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	all.Go(func() { r.Watch(ctx) })
@@ -310,12 +316,15 @@ func TestDecidingWhileRulesAreLoaded(t *testing.T) {
 		})
 	}
 	for i := range 100 {
-		write(t, folder, "list", "b.test\n"+strings.Repeat("x\n", i))
-		write(t, folder, "rules.json", text([]string{"terminate", "bypass"}[i%2]))
+		whole("list", "b.test\n"+strings.Repeat("x\n", i))
+		whole("rules.json", text([]string{"terminate", "bypass"}[i%2]))
 		if err := r.Reload(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
 	stop()
 	all.Wait()
+	if text := log.take(); strings.Contains(text, "level=ERROR") {
+		t.Error(text)
+	}
 }
