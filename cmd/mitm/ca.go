@@ -30,7 +30,7 @@ func newCA(s streams) *cobra.Command {
 			Args:  cobra.NoArgs,
 			RunE:  func(*cobra.Command, []string) error { return existingCA(s, cacert, showCA) },
 		},
-		newExport(s, &cacert))
+		newExport(s, &cacert), newInstall(s, &cacert))
 	return cmd
 }
 

@@ -11,7 +11,9 @@ func platforms(base string) []platform {
 			get,
 			{"Install it:", []string{"sudo cp mitm-ca.crt /usr/local/share/ca-certificates/mitm-ca.crt", "sudo update-ca-certificates"}},
 			{"Take it out again:", []string{"sudo rm /usr/local/share/ca-certificates/mitm-ca.crt", "sudo update-ca-certificates --fresh"}},
-			{"On the machine of the proxy itself one command does it all, for browsers too:", []string{"sudo mitm ca install --store system", "mitm ca install --store nss"}},
+			{"On the machine of the proxy itself, for the system and for your browsers:", []string{
+				"mitm ca export ca.pem && sudo mitm ca install ca.pem --store system", "mitm ca install --store nss",
+			}},
 		}},
 		{"fedora", "Fedora, RHEL", []step{
 			get,
