@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -141,42 +142,79 @@ func (p spoken) startKnown(t *testing.T) (host, root string) {
 // moved is what a flow's line says of its bytes, in the order of a dialogue's.
 func moved(f peers.Flow) [2]int64 { return [2]int64{f.Bytes.FromClient, f.Bytes.FromServer} }
 
-// What foreign readers make of each protocol is what they make of it without TLS.
+// What foreign readers make of each protocol is what they make of it without TLS, in
+// either format, and wherever the capture goes.
 func TestForeignReadersKnowTheDecryptedProtocols(t *testing.T) {
 	t.Parallel()
-	all := spokenProtocols()
-	hosts := make([]string, len(all))
+	var all []known
 	var trust []string
-	for i, p := range all {
-		var root string
-		hosts[i], root = p.startKnown(t)
+	for _, p := range spokenProtocols() {
+		host, root := p.startKnown(t)
+		all = append(all, known{p, host})
 		trust = append(trust, "--trust", root)
 	}
-	m := startMitm(t, append(trust, "--listen", "127.0.0.1:0", "--no-system-roots", "-w", peers.Here+"/t.pcap")...)
-	flows := make([]peers.Flow, len(all))
-	for i, p := range all {
-		p.talk(t, m, hosts[i])
-		flows[i] = m.flow(t)
-		if f := flows[i]; f.Path != p.path || f.Action != "inspect" {
-			t.Errorf("%s: flow %+v, want path %s, inspected", p.name, f, p.path)
+	for _, format := range []string{"pcap", "pcapng"} {
+		file := "t." + format
+		m := startMitm(t, append(trust, "--listen", "127.0.0.1:0", "--no-system-roots", "--format", format,
+			"-w", peers.Here+"/"+file, "-o", peers.Here+"/rotated", "--pcapoverip", "127.0.0.1:0")...)
+		live := start(t, peers.Program{
+			Name: "tshark", Args: append([]string{"-n", "-l", "-i", "TCP@" + m.addrs[1], "-w", peers.Here + "/live.pcapng", "-P"}, shownAs()...),
+			Ready: func(string) bool { return strings.Contains(m.Stderr(), "a reader has come") },
+		})
+		flows := make([]peers.Flow, len(all))
+		for i, p := range all {
+			p.talk(t, m, p.host)
+			flows[i] = m.flow(t)
+			if f := flows[i]; f.Path != p.path || f.Action != "inspect" {
+				t.Errorf("%s: flow %+v, want path %s, inspected", p.name, f, p.path)
+			}
 		}
+		m.finish(t)
+		if code, err := live.Wait(t.Context()); code != 0 || err != nil {
+			t.Errorf("tshark ended with exit code %d, %v", code, err)
+		}
+		rotated, err := filepath.Glob(m.Dir + "/rotated/*." + format)
+		if err != nil || len(rotated) != 1 {
+			t.Fatalf("files %q, %v, want one", rotated, err)
+		}
+		for _, file := range []string{m.Dir + "/" + file, rotated[0], live.Dir + "/live.pcapng"} {
+			checkCapture(t, file)
+			holdAgainst(t, conversations(t, file), all, flows)
+		}
+		checkShown(t, tshark(t, m.Dir+"/"+file, shownAs()...), all)
+		checkShown(t, live.Stdout(), all)
 	}
-	m.finish(t)
-	file := m.Dir + "/t.pcap"
-	checkCapture(t, file)
-	talks := conversations(t, file)
+}
+
+// known is a protocol whose server is at a host.
+type known struct {
+	spoken
+	host string
+}
+
+// holdAgainst holds conversations against the flows that they were.
+func holdAgainst(t *testing.T, talks []*dialogue, all []known, flows []peers.Flow) {
+	t.Helper()
 	if len(talks) != len(all) {
 		t.Fatalf("%d conversations, want %d", len(talks), len(all))
 	}
 	for i, p := range all {
-		want := net.JoinHostPort(hosts[i], strconv.Itoa(p.shown))
+		want := net.JoinHostPort(p.host, strconv.Itoa(p.shown))
 		if talks[i].server != want || talks[i].bytes != moved(flows[i]) || talks[i].ending != flows[i].EndedBy {
 			t.Errorf("%s: conversation %+v, want one with %s as in %+v", p.name, talks[i], want, flows[i])
 		}
 	}
-	// tshark looks for TLS behind STARTTLS, and takes what is shorter than a record's head for the
-	// beginning of one, unless it is told that there is none.
-	shown := tshark(t, file, "--disable-protocol", "tls", "-T", "fields", "-e", "tcp.stream", "-e", "_ws.col.Protocol", "-e", "_ws.col.Info")
+}
+
+// shownAs is how tshark is to print packets. It looks for TLS behind STARTTLS, and takes
+// what is shorter than a record's head for the beginning of one, unless it is told that
+// there is none.
+func shownAs() []string {
+	return []string{"--disable-protocol", "tls", "-T", "fields", "-e", "tcp.stream", "-e", "_ws.col.Protocol", "-e", "_ws.col.Info"}
+}
+
+func checkShown(t *testing.T, shown string, all []known) {
+	t.Helper()
 	for i, p := range all {
 		for _, want := range p.want {
 			if !regexp.MustCompile(`(?m)^` + strconv.Itoa(i) + `\t` + want).MatchString(shown) {

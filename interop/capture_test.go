@@ -51,7 +51,11 @@ func checkCapture(t *testing.T, file string) int {
 		t.Errorf("tcpdump reads %d packets, tshark %d", n, all)
 	}
 	info := succeed(t, "capinfos", "-M", "-t", "-E", "-c", "-l", file)
-	for _, want := range []string{`File type: +pcap\n`, `File encapsulation: +ether\n`, fmt.Sprintf(`Number of packets: +%d\n`, all), `Packet size limit: +file hdr: 262144 bytes\n`} {
+	kinds := []string{`File type: +pcap\n`, `Packet size limit: +file hdr: 262144 bytes\n`}
+	if strings.HasSuffix(file, ".pcapng") {
+		kinds = []string{`File type: +pcapng\n`}
+	}
+	for _, want := range append(kinds, `File encapsulation: +ether\n`, fmt.Sprintf(`Number of packets: +%d\n`, all)) {
 		if !regexp.MustCompile(want).MatchString(info) {
 			t.Errorf("capinfos lacks %q:\n%s", want, info)
 		}

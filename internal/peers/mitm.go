@@ -37,7 +37,7 @@ func Mitm(file string, args ...string) Program {
 	fronts := 0
 	for _, arg := range args {
 		name, _, _ := strings.Cut(arg, "=")
-		if slices.Contains([]string{"--listen", "--socks", "--httpconnect"}, name) {
+		if slices.Contains([]string{"--listen", "--socks", "--httpconnect", "--pcapoverip"}, name) {
 			fronts++
 		}
 	}
