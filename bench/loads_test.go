@@ -80,7 +80,7 @@ func stingy(w io.Writer, r io.Reader) { io.CopyN(w, r, 300) }
 
 func TestEveryLoadNoticesWhatDoesNotComeThrough(t *testing.T) {
 	loads := map[string]load{
-		"relay": relay(2), "latency": latency, "requests": requests(2), "idle": idle(0),
+		"relay": relay(2), "segments": segments(2), "latency": latency, "requests": requests(2), "idle": idle(0),
 	}
 	proxies := map[string]struct {
 		way  func(io.Writer, io.Reader)

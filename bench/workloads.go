@@ -79,7 +79,7 @@ func workloads() []workload {
 		{name: "idle, 1000 flows", load: idle(0), front: direct, fresh: true, rounds: 2, contenders: relayed, metrics: idleFlow},
 		{name: "idle, 9500 flows", load: idle(2), front: direct, fresh: true, rounds: 2, contenders: crowd, metrics: idleFlow},
 	}
-	return append(plain, bridged()...)
+	return slices.Concat(plain, bridged(), captured())
 }
 
 // without leaves out the contenders whose names match, and aims that are relative to one
