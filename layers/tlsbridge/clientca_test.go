@@ -101,7 +101,10 @@ func TestAClientWithoutAGoodCertificateIsToldWhy(t *testing.T) {
 					t.Errorf("the client fails with %v, want alert %d (%s)", err, want, want)
 				}
 				c.Close()
-				_, out := l.ends(t)
+				flow, out := l.ends(t)
+				if info := infoOf(t, flow); flow.Path() != "tls" || flow.Decrypted() || info.ClientSubject != "" {
+					t.Errorf("path %s, and the flow tells %+v; want tls and no subject", flow.Path(), info)
+				}
 				var failed *HandshakeError
 				if out.Reason != bridge.TLSClient || out.EndedBy != bridge.ByMITM || !errors.As(out.Err, &failed) || failed.Side != bridge.Client {
 					t.Errorf("outcome %+v, want tls_client by mitm", out)

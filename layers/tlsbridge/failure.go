@@ -3,6 +3,7 @@ package tlsbridge
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/bridgeio/bridgeio/bridge"
 )
@@ -46,6 +47,12 @@ type Refused struct {
 func (r *Refused) Error() string { return r.Err.Error() }
 func (r *Refused) Unwrap() error { return r.Err }
 
+// Passed is a Minter's error that has the flow go through as it is, although it could be
+// inspected: a rule says so that needs the server's certificate.
+type Passed struct{ Rule string }
+
+func (p *Passed) Error() string { return "passed on by " + p.Rule }
+
 // serverFailed is what becomes of a flow whose server side did not come about: the
 // client is shown what it would have seen without us, or rescued when the reason is
 // ours.
@@ -58,8 +65,17 @@ func (r *relay) serverFailed(ctx context.Context, err error) error {
 		dial   *bridge.DialError
 		cannot *Unbridgeable
 		denied *Refused
+		passed *Passed
 	)
 	isHandshake := errors.As(err, &failed)
+	if errors.As(err, &passed) {
+		r.info.Rule = passed.Rule
+		if redialled := r.redial(ctx); redialled != nil {
+			r.push("not passed on: the server was not reached again")
+			return redialled
+		}
+		return r.pass(ctx, passed.Rule)
+	}
 	if why, ours := r.rescuable(err); ours && r.b.Limits().Fail != bridge.FailClosed {
 		redialled := r.redial(ctx)
 		if redialled == nil {
@@ -124,10 +140,14 @@ func (r *relay) clientFailed(err error) error {
 	if !errors.As(err, &failed) {
 		return err
 	}
-	note := "no handshake with the client"
-	if failed.HasAlert {
-		note = "the client's alert: " + failed.Alert.String()
-	}
-	r.push(note)
+	r.push(failed.note())
 	return failed.failure()
+}
+
+// note is what the frame says of a handshake that failed.
+func (e *HandshakeError) note() string {
+	if e.HasAlert {
+		return fmt.Sprintf("the %s's alert: %s", e.Side, e.Alert)
+	}
+	return fmt.Sprintf("no handshake with the %s", e.Side)
 }

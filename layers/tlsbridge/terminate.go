@@ -74,20 +74,24 @@ func (c TerminateConfig) terminate(ctx context.Context, b *bridge.Bridge) error 
 	}
 	leaf, err := c.Certificate(ctx, b.Flow(), hello)
 	if err != nil {
+		frame.Decrypted, frame.Note = false, "no certificate to show"
+		b.Push(frame)
 		b.Write(ctx, bridge.Client, appendAlert(nil, hello, internalError))
 		return fmt.Errorf("certificate: %w", err)
 	}
 	info := &Info{MintedLeaf: sha256.Sum256(leaf.Certificate[0])}
 	client, leg, err := serve(ctx, b, c.Limiter, b.Limits().Turn, c.config(leaf, info))
+	info.Client, frame.Detail = leg, info
 	if failed := (*HandshakeError)(nil); errors.As(err, &failed) {
+		frame.Decrypted, frame.Note = false, failed.note()
+		b.Push(frame)
 		return failed.failure()
 	}
 	if err != nil {
 		return err
 	}
 	b.Replace(bridge.Client, client, nil)
-	info.Client = leg
-	frame.ALPN, frame.Detail = leg.ALPN, info
+	frame.ALPN = leg.ALPN
 	b.Push(frame)
 	return nil
 }
