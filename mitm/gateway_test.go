@@ -151,6 +151,13 @@ func TestAGateway(t *testing.T) {
 			"the operator's own certificate without a name", withTLS,
 			func(c *Config) { c.ServerCertificates, c.NoSNI = []*ServerCertificate{operators}, siteName }, asks(nameless), "hello\n", ownCert.Equal, bridge.EOF,
 		},
+		{
+			"the operator's own certificate, for a server that does not verify", withTLS,
+			func(c *Config) {
+				c.ServerCertificates, c.Verify, c.Roots = []*ServerCertificate{operators}, VerifyRefuse, x509.NewCertPool()
+			},
+			asks(asIs), "", nil, bridge.Block,
+		},
 		{"TLS ends here", plain, func(c *Config) { c.Terminate = true }, asks(asIs), "hello\n", mintedFor(siteName), bridge.EOF},
 		{"TLS ends here, and the server speaks first", plainGreeting, func(c *Config) { c.Terminate = true }, asks(asIs), "220 hi\r\n", nil, bridge.EOF},
 		{
@@ -168,7 +175,9 @@ func TestAGateway(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			config := gateway(tt.server, tt.change)
-			config.Roots = w.roots()
+			if config.Roots == nil {
+				config.Roots = w.roots()
+			}
 			addr, outcomes := serve(t, config)
 			line, shown, err := tt.client.visit(t, addr)
 			if line != tt.line || (err == nil) != (tt.line != "") {
@@ -260,6 +269,10 @@ func TestRulesDecide(t *testing.T) {
 		{"a server whose certificate is not valid", invalid, rule(`{"type":"server_cert","expression":"selfsigned"}`, `{"type":"bypass"}`), asks(asIs), "hello\n", self.Equal},
 		{"a server whose certificate is valid", withTLS, rule(`{"type":"server_cert","expression":"selfsigned"}`, `{"type":"block"}`), asks(asIs), "hello\n", mintedFor(siteName)},
 		{"a server that is blocked for its certificate", invalid, rule(`{"type":"server_cert","expression":"selfsigned"}`, `{"type":"block"}`), asks(asIs), "", nil},
+		{
+			"a server whose certificate is not valid, where all must be inspected but what a rule says", invalid,
+			rule(`{"type":"server_cert","expression":"selfsigned"}`, `{"type":"bypass"}`), asks(asIs), "hello\n", self.Equal,
+		},
 		{"no TLS, which is blocked", plain, rule(`{"type":"nontls"}`, `{"type":"block"}`), visitor{says: "hello\n"}, "", nil},
 		{"no TLS, which is passed on", plain, rule(`{"type":"nontls"}`, `{"type":"bypass"}`), visitor{says: "hello\n"}, "hello\n", nil},
 	} {
@@ -272,7 +285,12 @@ func TestRulesDecide(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			addr, outcomes := serve(t, gateway(tt.server, func(c *Config) { c.Rules, c.Roots = rules, w.roots() }))
+			addr, outcomes := serve(t, gateway(tt.server, func(c *Config) {
+				c.Rules, c.Roots = rules, w.roots()
+				if strings.Contains(tt.name, "all must be inspected") {
+					c.Limits.Fail = bridge.FailClosed
+				}
+			}))
 			line, shown, err := tt.client.visit(t, addr)
 			if line != tt.line {
 				t.Errorf("the client got %q, %v, want %q", line, err, tt.line)

@@ -10,6 +10,7 @@ import (
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
+	"github.com/bridgeio/bridgeio/mitm/ca"
 	"github.com/bridgeio/bridgeio/mitm/policy"
 )
 
@@ -71,7 +72,6 @@ func (s *Server) mirror() {
 		ClientCertificate: func(server *tlsbridge.Snapshot) *tls.Certificate {
 			return s.clientCertificate(server, s.minter)
 		},
-		Refused:  s.refused,
 		Tickets:  tlsbridge.NewTickets(s.secret),
 		Sessions: tlsbridge.NewSessions(),
 		ECHKeys:  s.config.ECHKeys,
@@ -82,10 +82,14 @@ func (s *Server) mirror() {
 }
 
 // bridged is the layer that does what was decided.
-func (s *Server) bridged(f *bridge.Flow, port uint16, d policy.Decision) bridge.Layer {
+func (s *Server) bridged(f *bridge.Flow, port uint16, d decision) bridge.Layer {
 	c := s.mirrored
 	c.Port, c.KeyLog = port, s.keyLog(f)
-	c.Minter = &decidedMinter{Server: s, decision: d}
+	c.Minter = &decidedMinter{Server: s, decision: d.Decision}
+	c.Refused = func(f *bridge.Flow, hello *detect.ClientHello, info tlsbridge.Info, how tlsbridge.Refusal) {
+		s.config.Rules.Failed(d.facts, how)
+		s.refused(f, hello, info, how)
+	}
 	c.Policy = func(*bridge.Flow, *detect.ClientHello) (tlsbridge.Action, string) {
 		switch d.Action {
 		case policy.Block:
@@ -126,11 +130,11 @@ func (m *decidedMinter) Mint(ctx context.Context, server *tlsbridge.Snapshot, he
 	}
 	switch d := m.decision.WithServerCert(verdict); d.Action {
 	case policy.PassOn:
-		return nil, verdict, &tlsbridge.Unbridgeable{Reason: d.Rule}
+		return nil, verdict, &tlsbridge.Passed{Rule: d.Rule}
 	case policy.Block:
 		return nil, verdict, &tlsbridge.Refused{Alert: accessDenied, Err: fmt.Errorf("blocked by %s", d.Rule)}
 	}
-	if own != nil {
+	if own != nil && (m.config.Verify != VerifyRefuse || verdict == ca.OK.String()) {
 		return own, verdict, nil
 	}
 	return m.minter.Mint(ctx, server, hello)
@@ -139,13 +143,19 @@ func (m *decidedMinter) Mint(ctx context.Context, server *tlsbridge.Snapshot, he
 // accessDenied is what a client is told that a rule keeps out (RFC 8446 §6.2).
 const accessDenied tlsbridge.Alert = 49
 
+// decision is what becomes of a flow, and what that was decided by.
+type decision struct {
+	policy.Decision
+	facts policy.Facts
+}
+
 // decide says what becomes of a flow that begins with this hello.
-func (s *Server) decide(f *bridge.Flow, hello *detect.ClientHello) policy.Decision {
+func (s *Server) decide(f *bridge.Flow, hello *detect.ClientHello) decision {
 	facts := policy.FactsOf(f, hello)
 	if facts.SNI == "" {
 		facts.SNI = s.config.NoSNI
 	}
-	d := s.config.Rules.Decide(facts)
+	d := decision{s.config.Rules.Decide(facts), facts}
 	if d.Action != policy.Inspect && d.Action != "" {
 		return d
 	}
@@ -162,7 +172,6 @@ func (s *Server) decide(f *bridge.Flow, hello *detect.ClientHello) policy.Decisi
 
 // refused remembers a client that does not accept what it was shown.
 func (s *Server) refused(f *bridge.Flow, hello *detect.ClientHello, info tlsbridge.Info, how tlsbridge.Refusal) {
-	s.config.Rules.Failed(policy.FactsOf(f, hello), how)
 	key := policy.KeyOf(f, hello)
 	if s.config.Bypass.Refused(key, how, info.Verdict) {
 		s.config.Log.Info("a client that does not accept our certificate is let through", "client", key.Client, "ja4", key.JA4, "name", key.Name, "refusal", string(how))

@@ -24,7 +24,7 @@ const tlsPort = 443
 func (s *Server) tls(l *listener) bridge.Layer {
 	return bridge.Layer{Name: "tls", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
 		if hasHop(b) && detect.SSLv2().Detect(detect.Input{Client: b.Client.Buffered()}).Kind == detect.Match {
-			return s.bridged(b.Flow(), l.port, policy.Decision{}).Handle(ctx, b, next) // there is nothing to decide by
+			return s.bridged(b.Flow(), l.port, decision{}).Handle(ctx, b, next) // there is nothing to decide by
 		}
 		hello, err := s.expectHello(ctx, b)
 		if err != nil {
@@ -59,7 +59,7 @@ func (s *Server) expectHello(ctx context.Context, b *bridge.Bridge) (*detect.Cli
 }
 
 // decided is the layer that does what was decided about a hello.
-func (s *Server) decided(f *bridge.Flow, l *listener, hello *detect.ClientHello, d policy.Decision) bridge.Layer {
+func (s *Server) decided(f *bridge.Flow, l *listener, hello *detect.ClientHello, d decision) bridge.Layer {
 	if d.Action != policy.Terminate {
 		return s.bridged(f, l.port, d)
 	}

@@ -40,6 +40,7 @@ type runOptions struct {
 	certHTTP      certHTTP
 	logFormat     string
 	logLevel      string
+	verbose       bool
 }
 
 func newRun(s streams, use string) *cobra.Command {
@@ -49,7 +50,12 @@ func newRun(s streams, use string) *cobra.Command {
 		Short:   "run the proxy",
 		Example: runExamples,
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), s) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.rules.sources.Ruleset != "" && !cmd.Flags().Changed("bypassonfail") {
+				o.config.Bypass = nil // the rules say it all
+			}
+			return o.run(cmd.Context(), s)
+		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -68,12 +74,16 @@ func newRun(s streams, use string) *cobra.Command {
 	f.StringVarP(&o.flowlog, "flowlog", "f", "", "write one JSON object per flow to `FILE`; - is stdout")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "the same as --log-level debug")
 	return cmd
 }
 
 // run runs the proxy until ctx ends. Files are closed last, so that the last flows
 // are in them.
 func (o *runOptions) run(ctx context.Context, s streams) (err error) {
+	if o.verbose {
+		o.logLevel = "debug"
+	}
 	log, err := newLog(s.err, o.logFormat, o.logLevel)
 	if err != nil {
 		return err
@@ -178,6 +188,9 @@ func (o *runOptions) check() error {
 	automatic := len(o.config.Listen) > 0 || len(o.config.SOCKS)+len(o.config.HTTPConnect) == 0
 	if automatic && len(o.config.Auth) > 0 && !o.config.Connect.IsZero() {
 		return usage("--auth: with --connect, --listen relays and asks nobody for a password; use --socks or --httpconnect")
+	}
+	if o.config.ClientCAs != nil && !o.config.Terminate && o.rules.sources.Ruleset == "" {
+		return usage("--clientca: clients are asked where TLS is terminated only; use --terminate")
 	}
 	return nil
 }
@@ -300,6 +313,7 @@ func (o *runOptions) openOutputs(s streams, log *slog.Logger) (_ func() error, e
 		log.Warn("the secrets of all TLS connections are written", "file", keys.Name())
 	}
 	observers := []*bridge.Observer{o.config.Observer}
+	o.capture.config.Port = decryptedPort(o.config.TLS)
 	if o.captures, err = o.capture.open(s.out, log); err != nil {
 		return nil, err
 	}

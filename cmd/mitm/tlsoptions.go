@@ -45,7 +45,7 @@ func (o *tlsOptions) define(f *pflag.FlagSet, c *mitm.Config) {
 		return setECH(c, v)
 	})
 	c.Bypass = newBypass(1, 15*time.Minute)
-	add(f, "bypassonfail", "COUNT:SECONDS|off", "pass a client on, for that name and time, that has refused our certificate so often (default 1:900)", func(v string) error {
+	add(f, "bypassonfail", "COUNT:SECONDS|off", "pass a client on, for that name and time, that has refused our certificate so often (default 1:900, and off with --ruleset)", func(v string) error {
 		count, period, off, err := policy.ParseBypassOnFail(v)
 		if c.Bypass = nil; err == nil && !off {
 			c.Bypass = newBypass(count, period)
