@@ -121,6 +121,7 @@ type HAProxyConfig struct {
 	Listen int
 	Server string // host:port that it connects to
 	Send   string // words after the server: "send-proxy", "send-proxy-v2 proxy-v2-options crc32c"
+	Dst    int    // port on loopback that its header names; 0: the one that its client connected to
 	Leaf   *Leaf  // ends TLS with it; nil: does not look
 	Flows  int    // how many it takes at once; 0 means 4000
 	Silent bool   // logs nothing
@@ -147,6 +148,9 @@ func HAProxy(c HAProxyConfig) Program {
 	if c.Leaf != nil {
 		bind += " ssl crt " + Here + "/leaf.pem alpn h2,http/1.1"
 		files["leaf.pem"] = c.Leaf.Cert + c.Leaf.Key
+	}
+	if c.Dst != 0 {
+		bind += fmt.Sprintf("\n\ttcp-request connection set-dst ipv4(127.0.0.1)\n\ttcp-request connection set-dst-port int(%d)", c.Dst)
 	}
 	files["haproxy.cfg"] = fmt.Sprintf(`global
 %sdefaults
