@@ -24,7 +24,8 @@
 //
 // The server is the flow's target where that is an IP address, else the peer of the
 // server's socket; the port is the target's. The port of a decrypted flow becomes that
-// of the protocol without TLS: 443 is written as 80, 993 as 143.
+// of the protocol without TLS: 443 is written as 80, 993 as 143. [Config].PortMap adds to
+// that, and Port comes before it.
 //
 // A write of one peer becomes segments of at most 1460 (IPv4) or 1440 (IPv6) bytes and
 // one pure ACK of the other's. Sequence numbers wrap (RFC 9293 section 3.4); the initial
@@ -32,6 +33,36 @@
 // second conversation to readers. Flows are interleaved as their bytes came. The
 // handshake's packets stand where the first byte came, so they are older than the
 // packets before them.
+//
+// [Config].Cutoff ends what is written of a direction early. What is left out is marked
+// before the end of the conversation, by empty segments whose sequence numbers go on.
+//
+// # pcapng
+//
+// [PCAPNG] (draft-ietf-opsawg-pcapng) has the same packets, and says more. Before the
+// first packet of a flow in each file there are the secrets of its TLS connections
+// (Decryption Secrets Block) and the name of its server (Name Resolution Block): that
+// which the client asked for, where it is a host's. The first packet of a conversation has a
+// comment of words name=value, with those values quoted that have spaces or come from
+// the wire with worse: flow, view, client, server, target, path and action as in the
+// flow log; sni, alpn, ja3, ja4, server_ja3, server_ja4, rung, ech, server_sha256,
+// leaf_sha256, verdict and rule of the innermost TLS. continued=true says that it began
+// in an earlier file. What is not known by then, as at the beginning of a socket's view,
+// is not in it.
+//
+// # Views
+//
+// A PCAPNG can have what was said on the sockets beside what was inside: [ViewClient] and
+// [ViewServer], each the conversation of one socket with its real addresses, all headers
+// and handshakes, on an interface of its own; the flow's comment links them. What sockets
+// carry and the secrets come by a [Wire]; secrets stand before what they decrypt, so that
+// one pass over the file does it. A view begins and ends with its socket, so one client's
+// socket can carry several flows, and a flow can have several sockets to servers.
+//
+// Two views of a flow have the same addresses and ports where we are transparent towards
+// both sides and no port is mapped; readers that do not tell interfaces apart then take
+// them for one conversation. Below SOCKS and CONNECT Wireshark has to be told where TLS is:
+// -d tcp.port==8080,tls --disable-heuristic http_tcp.
 //
 // # Limits
 //
@@ -47,8 +78,22 @@
 // while it lasts, and is logged once. Writing is tried again every second, and flows
 // that begin later are captured again.
 //
+// # Where it goes
+//
+// [Create] writes one file, [CreateIn] a directory of files that end by time or size,
+// with a quota and a floor of free space. [Serve] and [Connect] give the same stream to
+// readers on the network, as programs read it from TCP@host:port. Each of these is a
+// capture of its own, with its own losses; [bridge.Observers] joins them.
+//
+// A reader has a Writer to itself, which begins with a header and with the flows that
+// show their data from then on. Packets are made anew for each reader: that costs a
+// copy and a checksum, about as much as sending them does, and in return a reader that
+// joins, loses or leaves concerns no other, and each is in the state of a file of its own:
+// what has been named, which keys were told, where a gap must be. What waits for all
+// readers together is bounded by 64 MiB.
+//
 // # What it does not do
 //
-// It writes one file: it does not rotate, serve captures on the network, or write
-// pcapng. It never reads packets from a network.
+// It never reads packets from a network. Readers are not asked who they are: what is
+// served is what was encrypted, so serve it on loopback, or where every host may see it.
 package capture
