@@ -12,6 +12,7 @@ import (
 
 	"github.com/bridgeio/bridgeio/internal/peers"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // What is in the capture is what the peers have exchanged, both ways at once.
@@ -78,6 +79,34 @@ func hashAll(from io.Reader) (string, error) {
 	h := sha256.New()
 	_, err := io.Copy(h, from)
 	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// A flow of more bytes than there are sequence numbers is one connection to tshark, which
+// reads it from a pipe while it is captured.
+func TestTheCaptureBeyondAllSequenceNumbers(t *testing.T) {
+	t.Parallel()
+	size := int64(16 << 20)
+	program := startMitm
+	if os.Getenv("INTEROP") == "full" {
+		size = 4<<30 + 64<<20
+		program = startPlainMitm
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var all []*dialogue
+	var reader errgroup.Group
+	reader.Go(func() (err error) { all, err = segments(t.Context(), columns(), "-r", pipe); return err })
+	s := startTappedBy(t, "127.0.0.1", program, "-w", pipe)
+	s.transfer(t, size)
+	s.finish(t)
+	if err := reader.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 1 || len(all[0].complaints) > 0 || all[0].bytes != [2]int64{0, size} || all[0].ending != "server" {
+		t.Errorf("conversations %+v, want one in which the server says %d bytes", all, size)
+	}
 }
 
 // tshark puts the files together that HTTP has carried.
