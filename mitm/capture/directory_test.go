@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/google/gopacket/pcapgo"
 )
 
 // A series of files under test.
@@ -369,6 +371,76 @@ func TestAFileThatIsWrittenCountsToo(t *testing.T) {
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// saidIn returns what is said in a pcapng file, which must be read to its end.
+func saidIn(tb testing.TB, file string) (said string) {
+	tb.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r, err := pcapgo.NewNgReader(bytes.NewReader(b), pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for {
+		frame, _, err := r.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			return said
+		}
+		if err != nil {
+			tb.Fatalf("%s: %v", file, err)
+		}
+		s, err := parseFrame(frame)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		said += string(s.payload)
+	}
+}
+
+func TestFilesOfPcapngStandAloneAndAreFinishedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		log := &logs{}
+		w, err := CreateIn(dir, Rotation{Every: time.Minute}, Config{Format: PCAPNG, Log: log.logger()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := web().make(t)
+		o := w.Observer()
+		show := o.Tap(f)
+		show(client, []byte("first"))
+		pass(time.Minute)
+		show(client, []byte("second"))
+		pass(time.Second)
+		const one, two = "mitm-20000101T000001Z.pcapng", "mitm-20000101T000101Z.pcapng"
+		wantNames(t, dir, one, two+unfinished)
+		// As a process leaves it that is killed in the middle of a block.
+		killed, err := os.ReadFile(filepath.Join(dir, two+unfinished))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := t.TempDir()
+		if err := os.WriteFile(filepath.Join(other, two+unfinished), append(killed, killed[:50]...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := startIn(t, other, Rotation{}).Close(); err != nil {
+			t.Fatal(err)
+		}
+		o.Close(f, outcome(bridge.EOF, bridge.ByClient))
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wantNames(t, dir, one, two)
+		wantNames(t, other, two)
+		for file, want := range map[string]string{dir + "/" + one: "first", dir + "/" + two: "second", other + "/" + two: "second"} {
+			if got := saidIn(t, file); got != want {
+				t.Errorf("%s says %q, want %q", file, got, want)
+			}
 		}
 	})
 }
