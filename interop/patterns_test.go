@@ -146,7 +146,7 @@ func TestTheQuickStart(t *testing.T) {
 	t.Parallel()
 	s, dir := startSite(t), t.TempDir()
 	tls, socks, connect, page, over := reserve(t), reserve(t), reserve(t), reserve(t), reserve(t)
-	m := startMitm(t, "-v", "--trust", s.root, "--no-system-roots", "-p", fmt.Sprintf("%d,80,%d", tls, s.tls), "-o", dir,
+	m := startMitm(t, "-v", "--name", "proxy.test", "--trust", s.root, "--no-system-roots", "-p", fmt.Sprintf("%d,80,%d", tls, s.tls), "-o", dir,
 		"--certhttp", fmt.Sprint(page), "--socks", fmt.Sprint(socks), "--httpconnect", fmt.Sprint(connect), "--pcapoverip", fmt.Sprintf("0.0.0.0:%d", over))
 	reader := tsharkOn(t, fmt.Sprintf("127.0.0.1:%d", over), "http.request || http2.headers.path")
 	m.readers(t, 1)

@@ -32,7 +32,7 @@ func (s *Server) tls(l *listener) bridge.Layer {
 		}
 		switch {
 		case !noHop(b):
-		case s.isForUs(ctx, hello):
+		case s.isForUs(ctx, hello, l.port):
 			return s.ours(b.Flow()).Handle(ctx, b, next)
 		case len(s.config.Auth) > 0:
 			return bridge.Fails(bridge.Auth, bridge.ByMITM, errors.New("a client that only names a server shows no credentials"))
@@ -105,7 +105,7 @@ func (s *Server) ownCertificate(ctx context.Context, f *bridge.Flow, hello *dete
 // isForUs reports whether a client that speaks TLS while no hop is known means us, as
 // an HTTPS proxy: it names no server, or one of our own names, or a name that would
 // bring us back to ourselves.
-func (s *Server) isForUs(ctx context.Context, hello *detect.ClientHello) bool {
+func (s *Server) isForUs(ctx context.Context, hello *detect.ClientHello, port uint16) bool {
 	name := strings.ToLower(strings.TrimSuffix(cmp.Or(hello.ServerName, s.config.NoSNI), "."))
 	if name == "" || slices.ContainsFunc(s.config.Names, func(own string) bool { return strings.EqualFold(own, name) }) {
 		return true
@@ -113,7 +113,7 @@ func (s *Server) isForUs(ctx context.Context, hello *detect.ClientHello) bool {
 	if s.config.Upstream != nil {
 		return false // it resolves the name, and nobody else is to hear of it
 	}
-	if !slices.ContainsFunc(s.listeners, func(l *listener) bool { return l.addr().Port() == tlsPort }) {
+	if !slices.ContainsFunc(s.listeners, func(l *listener) bool { return l.addr().Port() == port }) {
 		return false // no name leads back to us
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.WithDefaults().Dial)
@@ -127,7 +127,7 @@ func (s *Server) isForUs(ctx context.Context, hello *detect.ClientHello) bool {
 		return false // the dial will say so
 	}
 	for _, ip := range addrs {
-		if s.isListener(ip.Unmap(), tlsPort) {
+		if s.isListener(ip.Unmap(), port) {
 			return true
 		}
 	}
