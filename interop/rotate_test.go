@@ -1,9 +1,11 @@
 package interop
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -148,5 +150,56 @@ func TestAFileIsReadableBeforeItIsFinished(t *testing.T) {
 	all := takeApart(t, "-r", finished[0])
 	if len(all) != 1 || all[0].bytes[0] < 3<<20 || len(all[0].complaints) != 1 || all[0].complaints[0] != "it does not end" {
 		t.Errorf("conversations %+v, want one that is whole but for its end", all)
+	}
+}
+
+// A disk that is almost full counts as full: some of it stays free. Captures go on in the
+// directory when there is room.
+func TestADirectoryOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	s := startTappedBy(t, "127.0.0.1", onSmallDisk, "-o", peers.Here+"/disk/captures", "--rotate", "off")
+	disk := filepath.Join("/proc", strconv.Itoa(s.Pid()), "root", s.Dir, "disk")
+	captures, err := os.Open(disk + "/captures") // the file system lives as long as this
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer captures.Close()
+	exchange := func(text string) {
+		t.Helper()
+		client, server := s.connect(t)
+		pass(t, client, server, "\x00"+text)
+		finishes(t, client, server)
+		finishes(t, server, client)
+		s.flow(t)
+	}
+	exchange("before")
+	s.transfer(t, 16<<20)
+	s.eventually(t, "a line about the disk", func() bool { return strings.Contains(s.Stderr(), "are to stay free: no space left on device") })
+	var left syscall.Statfs_t
+	if err := syscall.Statfs(disk, &left); err != nil || left.Bavail*100 < left.Blocks {
+		t.Errorf("%d of %d blocks are free, %v; want a hundredth", left.Bavail, left.Blocks, err)
+	}
+	if err := os.Remove(disk + "/filler"); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "a line about the room", func() bool { return strings.Contains(s.Stderr(), "writing works again") })
+	exchange("after")
+	if n := strings.Count(s.Stderr(), `"level":"ERROR"`); n != 1 {
+		t.Errorf("%d errors are logged, want one:\n%s", n, s.Stderr())
+	}
+	s.finish(t)
+
+	finished, unfinished := list(t, fmt.Sprintf("/proc/self/fd/%d", captures.Fd()))
+	if len(finished) != 1 || len(unfinished) != 0 {
+		t.Fatalf("files %q and %q, want one", finished, unfinished)
+	}
+	all := takeApart(t, "-r", writeFile(t, "t.pcap", read(t, finished[0])))
+	if len(all) != 3 || all[1].ending != "server reset" {
+		t.Fatalf("conversations %+v, want one before, one that is cut, and one after", all)
+	}
+	for i, text := range map[int]string{0: "before", 2: "after"} {
+		if c := all[i]; len(c.complaints) > 0 || c.bytes[0] != int64(1+len(text)) || c.ending != "client" {
+			t.Errorf("conversation %+v, want what was said %s", c, text)
+		}
 	}
 }
