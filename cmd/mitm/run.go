@@ -185,7 +185,8 @@ func credentials(values []string) ([]mitm.Credential, error) {
 
 // check refuses options that would be without effect together, where that is not safe.
 func (o *runOptions) check() error {
-	automatic := len(o.config.Listen) > 0 || len(o.config.SOCKS)+len(o.config.HTTPConnect) == 0
+	c := &o.config
+	automatic := len(c.Listen) > 0 || len(c.SOCKS)+len(c.HTTPConnect)+len(c.TLS)+len(c.HAProxy) == 0
 	if automatic && len(o.config.Auth) > 0 && !o.config.Connect.IsZero() {
 		return usage("--auth: with --connect, --listen relays and asks nobody for a password; use --socks or --httpconnect")
 	}

@@ -8,9 +8,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // A fuzzPackage is a package with fuzz targets, and its instrumented test binary.
@@ -42,8 +46,9 @@ func share(budget time.Duration, targets int) time.Duration {
 	return max(budget/time.Duration(targets), time.Second)
 }
 
-// fuzzAll finds every fuzz target and fuzzes one after the other, with all
-// processors. It fails when it finds none. A finding stays in testdata/fuzz, where
+// fuzzAll finds every fuzz target and fuzzes as many at a time as there are
+// processors: what the engine does before and after, which is most of a short run,
+// has one to itself. It fails when it finds none. A finding stays in testdata/fuzz, where
 // it is a seed of the ordinary tests from then on.
 //
 // Each package is built once, rather than once for each of its targets as go test
@@ -66,7 +71,8 @@ func fuzzAll(ctx context.Context, out io.Writer, budget time.Duration, full bool
 	if err := buildFuzzers(ctx, out, pkgs, tmp); err != nil {
 		return tally{failed: 1}, err
 	}
-	each := share(budget, n)
+	atOnce := runtime.GOMAXPROCS(0)
+	each := share(budget*time.Duration(atOnce), n)
 	fmt.Fprintf(out, "%d targets in %d packages, built in %s; %s each\n",
 		n, len(pkgs), time.Since(began).Round(time.Second), each.Round(100*time.Millisecond))
 	cache := tmp
@@ -75,20 +81,33 @@ func fuzzAll(ctx context.Context, out io.Writer, budget time.Duration, full bool
 			return tally{}, err
 		}
 	}
-	var t tally
+	var (
+		running errgroup.Group
+		mu      sync.Mutex
+		t       tally
+	)
+	running.SetLimit(atOnce)
 	for _, p := range pkgs {
 		for _, target := range p.targets {
-			if p.fuzz(ctx, out, target, each, filepath.Join(cache, p.name)) {
-				t.passed++
-			} else {
-				t.failed++
-			}
-			if ctx.Err() != nil {
-				return t, ctx.Err()
-			}
+			running.Go(func() error {
+				if ctx.Err() != nil {
+					return nil
+				}
+				ok, text := p.fuzz(ctx, target, each, filepath.Join(cache, p.name))
+				mu.Lock()
+				defer mu.Unlock()
+				fmt.Fprint(out, text)
+				if ok {
+					t.passed++
+				} else {
+					t.failed++
+				}
+				return nil
+			})
 		}
 	}
-	return t, nil
+	running.Wait()
+	return t, ctx.Err()
 }
 
 // fuzzPackages asks each package that mentions a fuzz target for its list. Only
@@ -159,8 +178,8 @@ func buildFuzzers(ctx context.Context, out io.Writer, pkgs []fuzzPackage, dir st
 	return nil
 }
 
-// fuzz runs one target for d and reports whether nothing was found.
-func (p fuzzPackage) fuzz(ctx context.Context, out io.Writer, target string, d time.Duration, cache string) bool {
+// fuzz runs one target for d and reports whether nothing was found, and what is to be said.
+func (p fuzzPackage) fuzz(ctx context.Context, target string, d time.Duration, cache string) (ok bool, say string) {
 	// The engine has no limit of its own for an input that hangs.
 	ctx, cancel := context.WithTimeout(ctx, d+2*time.Minute)
 	defer cancel()
@@ -168,19 +187,16 @@ func (p fuzzPackage) fuzz(ctx context.Context, out io.Writer, target string, d t
 	// Minimizing, which also what merely covers more goes through, is bounded by
 	// executions: by time it would eat the whole of a short run.
 	cmd := prepare(ctx, p.binary, "-test.run=^$", "-test.fuzz=^"+target+"$", "-test.fuzzcachedir="+cache,
-		"-test.fuzztime="+d.String(), "-test.fuzzminimizetime=20x", "-test.paniconexit0")
+		"-test.fuzztime="+d.String(), "-test.fuzzminimizetime=20x", "-test.parallel=1", "-test.paniconexit0")
 	cmd.Dir = p.dir
 	text, err := cmd.CombinedOutput()
 	switch {
 	case err == nil:
-		fmt.Fprintf(out, "ok    %s %s (%s)\n", p.name, target, executions(string(text)))
-		return true
+		return true, fmt.Sprintf("ok    %s %s (%s)\n", p.name, target, executions(string(text)))
 	case ctx.Err() == nil && p.corpus(target) == before && deadlineRace(string(text)):
-		fmt.Fprintf(out, "ok    %s %s (%s; ended by the engine's deadline race)\n", p.name, target, executions(string(text)))
-		return true
+		return true, fmt.Sprintf("ok    %s %s (%s; ended by the engine's deadline race)\n", p.name, target, executions(string(text)))
 	}
-	fmt.Fprintf(out, "%s\nFAIL  %s %s: %v\n", text, p.name, target, err)
-	return false
+	return false, fmt.Sprintf("%s\nFAIL  %s %s: %v\n", text, p.name, target, err)
 }
 
 // corpus counts the target's committed inputs, to which a finding adds one.
