@@ -17,6 +17,7 @@ const (
 	ipv4Header     = 20
 	ipv6Header     = 40
 	tcpHeader      = 20
+	synOptionsSize = 8
 
 	typeIPv4    = 0x0800
 	typeIPv6    = 0x86dd
@@ -106,8 +107,8 @@ func (t *tcpState) begin(ends [2]netip.AddrPort, isn uint32) {
 
 // synOptions are the options of a SYN: the largest segment (RFC 9293 §3.7.1) and the
 // window's scale (RFC 7323 §2.2).
-func synOptions(segment int) [8]byte {
-	return [8]byte{2, 4, byte(segment >> 8), byte(segment), 1, 3, 3, windowShift}
+func synOptions(segment int) [synOptionsSize]byte {
+	return [synOptionsSize]byte{2, 4, byte(segment >> 8), byte(segment), 1, 3, 3, windowShift}
 }
 
 // flags of a segment, as RFC 9293 §3.1 names them.
@@ -183,7 +184,7 @@ func (p *packets) send(c *conversation, at time.Time, from bridge.Side, f flags,
 	h := &t.head[from]
 	options := 0
 	if f&synFlag != 0 {
-		options = len(synOptions(0))
+		options = synOptionsSize
 	}
 	frame := p.room(c, at, h.tcp+tcpHeader+options+len(payload))
 	copy(frame, h.bytes[:h.tcp+tcpHeader])

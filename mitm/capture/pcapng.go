@@ -31,10 +31,6 @@ const (
 	// blockFrame is a block's type and its length, which stands at both ends.
 	blockFrame = 12
 
-	// packetFixed is what an Enhanced Packet Block has before its data, but for the
-	// type and the length.
-	packetFixed = 20
-
 	// optionLimit is the longest value of an option: its length has 16 bits.
 	optionLimit = 1<<16 - 1
 )
