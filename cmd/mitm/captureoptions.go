@@ -156,6 +156,11 @@ func (o *captureOptions) check() error {
 	if o.dir == "" && o.rotated != "" {
 		return usage("%s: only the files of -o are rotated", o.rotated)
 	}
+	c := o.config
+	shaped := c.Format != capture.PCAP || c.Views != nil || c.Cutoff != 0 || c.PortMap != nil || c.All
+	if shaped && o.file == "" && o.dir == "" && len(o.serve)+len(o.connect) == 0 {
+		return usage("--format, --views, --cutoff, --portmap and --writeall are about a capture: add -w, -o or --pcapoverip")
+	}
 	return nil
 }
 

@@ -472,7 +472,7 @@ func TestOverTCPAReaderIsThereUntilItHasClosed(t *testing.T) {
 		<-r.done
 		header, _ := sample(t)
 		segments := read(t, append(bytes.Clone(header[:pcapFileHeader]), r.got.Bytes()...))
-		if len(segments) == 0 || !strings.Contains(string(r.got.Bytes()), "last") {
+		if len(segments) == 0 || !strings.Contains(r.got.String(), "last") {
 			t.Errorf("reader %d got %d packets, and not the last flow", i, len(segments))
 		}
 	}
