@@ -21,7 +21,7 @@ func TestADamagedCaptureIsNoticed(t *testing.T) {
 	s.finish(t)
 	file, damaged := s.Dir+"/t.pcap", filepath.Join(t.TempDir(), "damaged.pcap")
 	if all := conversations(t, file); len(all) != 1 || all[0].bytes != [2]int64{int64(len(text)), 0} {
-		t.Fatalf("conversations %+v, want one of %d bytes", all, len(text))
+		t.Fatalf("conversations %v, want one of %d bytes", all, len(text))
 	}
 	for _, lost := range []struct {
 		packet int

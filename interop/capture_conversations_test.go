@@ -34,6 +34,10 @@ type dialogue struct {
 	complaints
 }
 
+func (c *dialogue) String() string {
+	return fmt.Sprintf("%s to %s, %d bytes, ended by %q, complaints %q", c.client, c.server, c.bytes, c.ending, c.complaints)
+}
+
 // complaints are what is wrong with something.
 type complaints []string
 
@@ -113,12 +117,12 @@ func takeApart(t *testing.T, source ...string) []*dialogue {
 // tryTakeApart is takeApart for a source that tshark may object to.
 func tryTakeApart(t *testing.T, source ...string) ([]*dialogue, error) {
 	t.Helper()
-	return segments(t.Context(), append(columns(), "tcp.payload"), source...)
+	return segments(t.Context(), append(columns(), "tcp.payload"), func(segment) {}, source...)
 }
 
-// segments has tshark print columns of each segment. It looks at no protocol above TCP,
-// which would take longer.
-func segments(ctx context.Context, columns []string, source ...string) ([]*dialogue, error) {
+// segments has tshark print columns of each segment, and calls seen with it. tshark looks
+// at no protocol above TCP, which would take longer.
+func segments(ctx context.Context, columns []string, seen func(segment), source ...string) ([]*dialogue, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	args := []string{
@@ -138,7 +142,7 @@ func segments(ctx context.Context, columns []string, source ...string) ([]*dialo
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	all, err := readConversations(out)
+	all, err := readConversations(out, seen)
 	if err != nil {
 		cancel()
 	}
@@ -149,7 +153,7 @@ func segments(ctx context.Context, columns []string, source ...string) ([]*dialo
 }
 
 // readConversations reads what tshark prints, and gathers the segments of each conversation.
-func readConversations(r io.Reader) ([]*dialogue, error) {
+func readConversations(r io.Reader, seen func(segment)) ([]*dialogue, error) {
 	var all []*dialogue
 	lines := bufio.NewReaderSize(r, 1<<20)
 	for {
@@ -164,6 +168,7 @@ func readConversations(r io.Reader) ([]*dialogue, error) {
 		if err != nil {
 			return all, err
 		}
+		seen(s)
 		if stream == len(all) {
 			all = append(all, &dialogue{sum: [2]hash.Hash{sha256.New(), sha256.New()}})
 		}

@@ -36,7 +36,7 @@ func TestTheCaptureOfAKilledProcess(t *testing.T) {
 
 	all := takeApart(t, "-r", file)
 	if len(all) != 2 || len(all[0].complaints) > 0 || !slices.Equal(all[1].complaints, []string{"it does not end"}) {
-		t.Errorf("conversations %+v, want one, and one that goes on", all)
+		t.Errorf("conversations %v, want one, and one that goes on", all)
 	}
 	succeed(t, "tcpdump", "-n", "-r", file)
 	succeed(t, "capinfos", file)
@@ -64,7 +64,7 @@ func (s *tapped) readTorn(t *testing.T, file, begin string) {
 		t.Errorf("tshark: %v", err)
 	}
 	if len(all) != 2 || len(all[0].complaints) > 0 || !slices.Equal(all[1].complaints, []string{"it does not end"}) {
-		t.Fatalf("conversations %+v, want a whole one, and one without an end", all)
+		t.Fatalf("conversations %v, want a whole one, and one without an end", all)
 	}
 	want := sha256.New()
 	io.WriteString(want, begin)
@@ -148,18 +148,18 @@ func TestTheCaptureOnAFullDisk(t *testing.T) {
 	}
 	all := takeApart(t, "-r", writeFile(t, "t.pcap", text.String()))
 	if len(all) != 3 {
-		t.Fatalf("conversations %+v, want those before, while and after the disk was filled", all)
+		t.Fatalf("conversations %v, want those before, while and after the disk was filled", all)
 	}
 	for i, want := range []string{"before", "", "after"} {
 		c := all[i]
 		if want == "" {
 			if c.ending != "server reset" || c.bytes[1] >= 16<<20 || len(c.complaints) != 2 || !strings.Contains(strings.Join(c.complaints, "\n"), "analyses") {
-				t.Errorf("conversation %+v, want one that has a gap and is reset", c)
+				t.Errorf("conversation %v, want one that has a gap and is reset", c)
 			}
 			continue
 		}
 		if len(c.complaints) > 0 || c.bytes != [2]int64{int64(1 + len(want)), 0} || c.ending != "client" {
-			t.Errorf("conversation %+v, want what was said %s", c, want)
+			t.Errorf("conversation %v, want what was said %s", c, want)
 		}
 	}
 }

@@ -201,7 +201,7 @@ func holdAgainst(t *testing.T, talks []*dialogue, all []known, flows []peers.Flo
 	for i, p := range all {
 		want := net.JoinHostPort(p.host, strconv.Itoa(p.shown))
 		if talks[i].server != want || talks[i].bytes != moved(flows[i]) || talks[i].ending != flows[i].EndedBy {
-			t.Errorf("%s: conversation %+v, want one with %s as in %+v", p.name, talks[i], want, flows[i])
+			t.Errorf("%s: conversation %v, want one with %s as in %+v", p.name, talks[i], want, flows[i])
 		}
 	}
 }
