@@ -3,6 +3,7 @@ package mitm
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"time"
 
@@ -59,6 +60,9 @@ func (s *Server) plain(l *listener, inner bridge.Layer) bridge.Handler {
 		}
 		d := s.decidePlain(l, b.Flow())
 		if d.Action == policy.Block {
+			if d.Rule != "" {
+				return bridge.Fails(bridge.Block, bridge.ByMITM, fmt.Errorf("blocked by the rule %q", d.Rule))
+			}
 			return bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
 		}
 		ctx, err := s.reroute(ctx, b, d.Target, 0)

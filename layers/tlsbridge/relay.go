@@ -158,6 +158,7 @@ func (c Config) handle(ctx context.Context, b *bridge.Bridge, next bridge.Handle
 	case action == Pass:
 		return r.pass(ctx, r.info.Rule)
 	case action == Block:
+		r.push(r.info.Rule)
 		err := bridge.Fails(bridge.Block, bridge.ByMITM, errors.New("the policy blocks this hello"))
 		return r.refuse(ctx, accessDenied, err)
 	case r.hello.HasEarlyData:

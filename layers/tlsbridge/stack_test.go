@@ -213,8 +213,12 @@ func TestAHelloIsRefused(t *testing.T) {
 				t.Errorf("the client fails with %v, want alert %d", err, c.alert)
 			}
 			raw.Close()
-			if _, out := l.ends(t); out.Reason != c.reason || out.EndedBy != bridge.ByMITM {
+			f, out := l.ends(t)
+			if out.Reason != c.reason || out.EndedBy != bridge.ByMITM {
 				t.Errorf("outcome %+v, want %s by mitm", out, c.reason)
+			}
+			if frames := f.Frames(); c.reason == bridge.Block && (len(frames) != 1 || frames[0].Note != "a rule" || frames[0].SNI != serverName) {
+				t.Errorf("frames %+v, want one with the rule and the name", frames)
 			}
 		})
 	}
