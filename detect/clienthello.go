@@ -2,13 +2,10 @@ package detect
 
 import "encoding/binary"
 
-// Bounds of a ClientHello on the wire. Real ones have 100 to 2,000 bytes in one record; crypto/tls stops at 64 KiB too.
-const (
-	// MaxClientHello is the most bytes that the records of a ClientHello may take, their headers included.
-	MaxClientHello = 64 << 10
-
-	maxHelloRecords = 64
-)
+// MaxClientHello is the most bytes that the records of a ClientHello may take, their headers included. Real ones have 100
+// to 2,000 bytes in one record; crypto/tls stops at 64 KiB too. How many records they are does not matter: servers take
+// one byte in each, so who looks for a name must, too.
+const MaxClientHello = 64 << 10
 
 // Extension is one extension of a ClientHello (RFC 8446 §4.2).
 type Extension struct {

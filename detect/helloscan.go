@@ -96,8 +96,6 @@ func (c *helloCursor) room(field string, n, end int) {
 func (c *helloCursor) record() {
 	h := c.buf[c.pos:]
 	switch {
-	case c.records == maxHelloRecords:
-		c.fail("record count", c.pos)
 	case len(h) > 0 && h[0] != contentTypeHandshake:
 		c.fail("ContentType", c.pos)
 	case len(h) > 1 && h[1] != 3:

@@ -115,7 +115,7 @@ func (s *Server) detection(tls bridge.Layer, hold func(*bridge.Bridge) time.Dura
 // decidedFirst is the condition of a case that does not count while it is still to be decided
 // what becomes of a flow that is not TLS.
 func decidedFirst(c layers.Case) func(*bridge.Bridge) bool {
-	if c.Detector.Name == "tls" || c.Detector.Name == "sslv2" {
+	if c.Detector.Name == "tls" {
 		return c.When
 	}
 	return func(b *bridge.Bridge) bool { return !isUndecided(b) && (c.When == nil || c.When(b)) }
@@ -196,6 +196,9 @@ func (s *Server) httpProxy() bridge.Layer {
 
 // hop is what is dialled for a destination that a client asked for.
 func (s *Server) hop(asked bridge.Addr) bridge.Addr {
+	if target, ok := s.config.Rules.Redirected(asked.Host); ok {
+		return bridge.Addr{Host: target.Host, Port: cmp.Or(target.Port, asked.Port)}
+	}
 	return bridge.Addr{
 		Host: cmp.Or(s.config.Connect.Host, asked.Host),
 		Port: cmp.Or(s.config.Connect.Port, asked.Port),

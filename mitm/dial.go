@@ -1,6 +1,7 @@
 package mitm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,18 +14,49 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
+	"github.com/bridgeio/bridgeio/mitm/policy"
 )
 
 // dial connects a flow to its hop.
 func (s *Server) dial(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net.Conn, error) {
-	if s.blocked(f) {
-		return nil, bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
+	_, redirected := s.config.Rules.Redirected(f.Target().Host)
+	operators := !s.config.Connect.IsZero() || redirected || ctx.Value(operatorsKey{}) != nil
+	if isForwarded(f) {
+		return s.dialForward(ctx, hop, f, operators)
 	}
-	operators := !s.config.Connect.IsZero() || ctx.Value(operatorsKey{}) != nil
+	return s.dialHop(ctx, hop, f, operators)
+}
+
+func (s *Server) dialHop(ctx context.Context, hop bridge.Addr, f *bridge.Flow, operators bool) (net.Conn, error) {
 	if s.upstream != nil {
 		return s.dialUpstream(ctx, hop, f, operators)
 	}
 	return s.dialTCP(ctx, hop, f, operators)
+}
+
+// dialForward connects a flow whose requests the HTTP proxy forwards by itself: no handler is
+// asked about them, so what becomes of a flow that is not TLS is decided here.
+func (s *Server) dialForward(ctx context.Context, hop bridge.Addr, f *bridge.Flow, operators bool) (net.Conn, error) {
+	d := s.decidePlain(ctx.Value(listenerKey{}).(*listener), f)
+	if d.Action == policy.Block {
+		return nil, blockedBy(d)
+	}
+	if !d.Target.IsZero() {
+		hop = bridge.Addr{Host: d.Target.Host, Port: cmp.Or(d.Target.Port, hop.Port)}
+		operators = true
+	}
+	dial := func(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net.Conn, error) {
+		return s.dialHop(ctx, hop, f, operators)
+	}
+	if d.Action == policy.Encrypt {
+		dial = tlsbridge.Dial(dial, s.origination(f, hop))
+	}
+	c, err := dial(ctx, hop, f)
+	if err != nil || d.Throttle == 0 {
+		return c, err
+	}
+	return policy.Throttle(c, d.Throttle), nil
 }
 
 // dialTCP connects to an address itself. Names are resolved here, once a flow, by the

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,6 +23,7 @@ import (
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
 	"github.com/bridgeio/bridgeio/layers/proxyproto"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 	"github.com/bridgeio/bridgeio/mitm/policy"
 )
 
@@ -190,6 +193,170 @@ func TestAGateway(t *testing.T) {
 				t.Errorf("outcome %+v, want %s", out, tt.reason)
 			}
 		})
+	}
+}
+
+// loadRules loads a ruleset of one rule, and redirects.
+func loadRules(t *testing.T, match, action string, redirects ...string) *policy.Rules {
+	t.Helper()
+	sources := policy.Sources{Ruleset: filepath.Join(t.TempDir(), "rules.json")}
+	text := fmt.Sprintf(`{"name":"t","version":"1","rules":[{"active":true,"description":"the rule","match":%s,"action":%s}],"default":{"action":{"type":"inspect"}}}`, match, action)
+	if err := os.WriteFile(sources.Ruleset, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range redirects {
+		r, err := policy.ParseRedirect(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources.Redirects = append(sources.Redirects, r)
+	}
+	rules, err := policy.LoadRules(context.Background(), sources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
+// What is not TLS, or looks like none, is decided on whichever way it takes.
+func TestNothingSlipsPastADecision(t *testing.T) {
+	const block, nonTLS = `{"type":"block"}`, `{"type":"nontls"}`
+	w := newWorld(t)
+	cert := w.certified(t, newKey(t))
+	plain, withTLS := site(t, "", nil), site(t, "", &tls.Config{Certificates: []tls.Certificate{cert}})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the page") }))
+	defer server.Close()
+	secure := httptest.NewUnstartedServer(server.Config.Handler)
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	secure.StartTLS()
+	defer secure.Close()
+	addrOf := func(s *httptest.Server) bridge.Addr { return bridge.AddrOf(s.Listener.Addr()) }
+	get := func(to bridge.Addr) string {
+		return fmt.Sprintf("GET http://%s/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", to, to)
+	}
+	sslv2 := "\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10" + strings.Repeat("\x01", 0x2e+2-11)
+	for _, tt := range []struct {
+		name   string
+		config Config
+		says   string
+		want   string // in what the client gets
+	}{
+		{"an SSLv2 hello on a gateway", gateway(plain, func(*Config) {}), sslv2 + "in plaintext\n", ""},
+		{"an SSLv2 hello where TLS ends", gateway(plain, func(c *Config) { c.Terminate = true }), sslv2 + "in plaintext\n", ""},
+		{"an SSLv2 hello where only TLS is let through", Config{Connect: plain, NonTLS: NonTLSBlock}, sslv2 + "in plaintext\n", ""},
+		{"an SSLv2 hello and a rule", Config{Connect: plain, Rules: loadRules(t, nonTLS, block)}, sslv2 + "in plaintext\n", ""},
+		{"a forwarded request", Config{}, get(addrOf(server)), "the page"},
+		{"a forwarded request and a rule", Config{Rules: loadRules(t, nonTLS, block)}, get(addrOf(server)), "403"},
+		{"a forwarded request that is encrypted", Config{NonTLS: NonTLSEncrypt, NoSNI: siteName, Roots: w.roots()}, get(addrOf(secure)), "the page"},
+		{"a forwarded request that goes elsewhere", Config{NonTLS: NonTLSRedirect, NonTLSTarget: addrOf(server)}, get(bridge.Addr{Host: "192.0.2.1", Port: 80}), "the page"},
+		{"a forwarded request to a name that is redirected", Config{
+			Rules: loadRules(t, `{"type":"alpn","expression":"x"}`, block, "nowhere.test:"+addrOf(server).String()),
+		}, get(bridge.Addr{Host: "nowhere.test", Port: 80}), "the page"},
+		{"a name without TLS that is redirected", Config{
+			Rules: loadRules(t, `{"type":"alpn","expression":"x"}`, block, "nowhere.test:"+plain.String()),
+		}, "\x05\x01\x00\x05\x01\x00\x03\x0cnowhere.test\x00\x50hello\n", "hello\n"},
+		{"no TLS where clients must show a certificate", Config{Connect: plain, Terminate: true, ClientCAs: x509.NewCertPool()}, "hello\n", ""},
+		{"no TLS where TLS ends", Config{Connect: plain, Terminate: true}, "hello\n", ""},
+		{"a name that is known, encrypted", Config{Connect: bridge.Addr{Host: "localhost", Port: withTLS.Port}, NonTLS: NonTLSEncrypt, NoSNI: siteName, Roots: w.roots()}, "hello\n", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			addr, outcomes := serve(t, tt.config)
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(c, tt.says)
+			c.(*net.TCPConn).CloseWrite()
+			got, _ := io.ReadAll(c) // it may be reset
+			c.Close()
+			if !strings.Contains(string(got), tt.want) || tt.want == "" && len(got) > 0 {
+				t.Errorf("the client got %q, want %q", got, tt.want)
+			}
+			if out := <-outcomes; tt.want == "" && out.Reason == bridge.EOF {
+				t.Errorf("outcome %+v", out)
+			}
+		})
+	}
+}
+
+// A flow that was sent elsewhere is decided on once, also when a protocol that may change to
+// TLS has begun in it.
+func TestAFlowIsDecidedOnOnce(t *testing.T) {
+	mail := talker(t, "250-here\r\n250 HELP\r\n", "221 bye\r\n")
+	addr, outcomes := serve(t, Config{Connect: site(t, "", nil), NonTLS: NonTLSRedirect, NonTLSTarget: mail})
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	io.WriteString(c, "EHLO client.test\r\n")
+	for range 2 {
+		if _, err := r.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	io.WriteString(c, "QUIT\r\n")
+	if line, err := r.ReadString('\n'); line != "221 bye\r\n" {
+		t.Errorf("got %q, %v", line, err)
+	}
+	c.Close()
+	if out := <-outcomes; out.Reason != bridge.EOF {
+		t.Errorf("outcome %+v", out)
+	}
+}
+
+func TestWhoIsShownTheOperatorsOwnCertificate(t *testing.T) {
+	server := bridge.Addr{Host: "192.0.2.1", Port: 443}
+	for _, tt := range []struct {
+		name            string
+		connect, target bridge.Addr
+		verify          Verify
+		verdict         string
+		want            bool
+	}{
+		{"a server that verifies", bridge.Addr{}, bridge.Addr{}, VerifyMirror, "ok", true},
+		{"one of the client's choice that does not", bridge.Addr{}, bridge.Addr{}, VerifyMirror, "expired", false},
+		{"one that does not, which is ignored", bridge.Addr{}, bridge.Addr{}, VerifyIgnore, "expired", true},
+		{"the operator's server", server, bridge.Addr{}, VerifyMirror, "self-signed", true},
+		{"a server that a rule names", bridge.Addr{}, server, VerifyMirror, "self-signed", true},
+		{"the operator's server, which is refused", server, bridge.Addr{}, VerifyRefuse, "self-signed", false},
+	} {
+		m := &decidedMinter{&Server{config: Config{Connect: tt.connect, Verify: tt.verify}}, policy.Decision{Target: tt.target}}
+		if got := m.mayShow(tt.verdict); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A server that was asked to change to TLS is not left with plaintext.
+func TestTLSThatAProtocolChangesToDoesNotEndHere(t *testing.T) {
+	for name, c := range map[string]Config{
+		"by the option": {Terminate: true},
+		"by a rule":     {Rules: loadRules(t, `{"type":"domain_regex","expression":"."}`, `{"type":"terminate"}`)},
+	} {
+		s := &Server{config: c}
+		hello := &detect.ClientHello{ServerName: siteName}
+		if d := s.decide(flowFrom("192.0.2.7"), hello); d.Action != policy.Terminate {
+			t.Errorf("%s: %s, want it to end here", name, d.Action)
+		}
+		f := flowFrom("192.0.2.7")
+		f.Push(bridge.Frame{Proto: "smtp", Continues: true})
+		if d := s.decide(f, hello); d.Action != policy.Inspect {
+			t.Errorf("%s: %s after STARTTLS, want inspect", name, d.Action)
+		}
+	}
+}
+
+func TestFailClosedBypassesNobodyByEvidence(t *testing.T) {
+	hello := &detect.ClientHello{ServerName: siteName}
+	for fail, want := range map[bridge.Fail]policy.Action{bridge.FailOpen: policy.PassOn, bridge.FailClosed: policy.Inspect} {
+		s := &Server{config: Config{Bypass: policy.NewBypass(1, time.Hour, 8), Limits: bridge.Limits{Fail: fail}}}
+		f := flowFrom("192.0.2.7")
+		s.config.Bypass.Refused(policy.KeyOf(f, hello), tlsbridge.UnknownCA, "ok")
+		if d := s.decide(f, hello); d.Action != want {
+			t.Errorf("fail %v: %s, want %s", fail, d.Action, want)
+		}
 	}
 }
 

@@ -32,11 +32,10 @@ func (s *Server) last(ctx context.Context, b *bridge.Bridge) error {
 	return bridge.Relay(ctx, b)
 }
 
-// blocked reports whether requests that the HTTP proxy forwards by itself, of which last
-// is never asked, are to be refused.
-func (s *Server) blocked(f *bridge.Flow) bool {
+// isForwarded reports whether the HTTP proxy forwards the requests of a flow by itself.
+func isForwarded(f *bridge.Flow) bool {
 	frames := f.Frames()
-	return s.config.NonTLS == NonTLSBlock && !isTLS(frames) && len(frames) > 0 && frames[len(frames)-1].Proto == "http"
+	return len(frames) > 0 && frames[len(frames)-1].Proto == "http" && frames[len(frames)-1].Verb == bridge.VerbTerminate
 }
 
 // isTLS reports whether there is TLS with the server, on one side at least, or it was passed

@@ -134,10 +134,18 @@ func (m *decidedMinter) Mint(ctx context.Context, server *tlsbridge.Snapshot, he
 	case policy.Block:
 		return nil, verdict, &tlsbridge.Refused{Alert: accessDenied, Err: fmt.Errorf("blocked by %s", d.Rule)}
 	}
-	if own != nil && (m.config.Verify != VerifyRefuse || verdict == ca.OK.String()) {
+	if own != nil && m.mayShow(verdict) {
 		return own, verdict, nil
 	}
 	return m.minter.Mint(ctx, server, hello)
+}
+
+// mayShow reports whether clients may be shown the operator's own certificate, which verifies,
+// in the place of a server's with this verdict: where it does not verify, only if it was the
+// operator who named the server.
+func (m *decidedMinter) mayShow(verdict string) bool {
+	named := !m.config.Connect.IsZero() || !m.decision.Target.IsZero()
+	return verdict == ca.OK.String() || m.config.Verify == VerifyIgnore || named && m.config.Verify != VerifyRefuse
 }
 
 // accessDenied is what a client is told that a rule keeps out (RFC 8446 §6.2).
@@ -156,18 +164,28 @@ func (s *Server) decide(f *bridge.Flow, hello *detect.ClientHello) decision {
 		facts.SNI = s.config.NoSNI
 	}
 	d := decision{s.config.Rules.Decide(facts), facts}
+	if changesToTLS(f) && (d.Action == policy.Terminate || s.config.Terminate) {
+		d.Action = policy.Inspect // the server waits for TLS, as it was asked to
+		return d
+	}
 	if d.Action != policy.Inspect && d.Action != "" {
 		return d
 	}
 	switch {
-	case s.config.ECH == ECHPass && hello.HasECH:
-		d.Action, d.Rule = policy.PassOn, "ech"
-	case s.config.Bypass.Bypassed(policy.KeyOf(f, hello)):
-		d.Action, d.Rule = policy.PassOn, "bypassonfail"
 	case s.config.Terminate:
 		d.Action = policy.Terminate
+	case s.config.ECH == ECHPass && hello.HasECH:
+		d.Action, d.Rule = policy.PassOn, "ech"
+	case s.config.Limits.Fail != bridge.FailClosed && s.config.Bypass.Bypassed(policy.KeyOf(f, hello)):
+		d.Action, d.Rule = policy.PassOn, "bypassonfail"
 	}
 	return d
+}
+
+// changesToTLS reports whether a protocol has been spoken with the server in plaintext so far.
+func changesToTLS(f *bridge.Flow) bool {
+	frames := f.Frames()
+	return len(frames) > 0 && frames[len(frames)-1].Continues
 }
 
 // refused remembers a client that does not accept what it was shown.

@@ -21,7 +21,7 @@ const silence = time.Second
 
 // isGated reports whether the flows of a listener are decided upon first.
 func (s *Server) isGated(l *listener) bool {
-	return l.kind == tlsOnly || s.config.Terminate || s.config.Rules != nil ||
+	return l.kind == tlsOnly || s.config.Terminate || s.config.ClientCAs != nil || s.config.Rules != nil ||
 		s.config.NonTLS == NonTLSEncrypt || s.config.NonTLS == NonTLSRedirect
 }
 
@@ -45,25 +45,26 @@ func (s *Server) nonTLS(l *listener) NonTLS {
 	switch {
 	case s.config.NonTLS != NonTLSDefault:
 		return s.config.NonTLS
-	case l.kind == tlsOnly:
+	case l.kind == tlsOnly, s.config.Terminate, s.config.ClientCAs != nil:
 		return NonTLSBlock
 	}
 	return NonTLSAllow
 }
 
+// decidedKey is the context key of a flow without TLS that was decided on.
+type decidedKey struct{}
+
 // plain decides about flows that are not TLS, and gives those that go on to the inner
 // detection.
 func (s *Server) plain(l *listener, inner bridge.Layer) bridge.Handler {
 	return func(ctx context.Context, b *bridge.Bridge) error {
-		if !isUndecided(b) {
+		if ctx.Value(decidedKey{}) != nil || !isUndecided(b) {
 			return s.last(ctx, b)
 		}
+		ctx = context.WithValue(ctx, decidedKey{}, true)
 		d := s.decidePlain(l, b.Flow())
 		if d.Action == policy.Block {
-			if d.Rule != "" {
-				return bridge.Fails(bridge.Block, bridge.ByMITM, fmt.Errorf("blocked by the rule %q", d.Rule))
-			}
-			return bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
+			return blockedBy(d)
 		}
 		ctx, err := s.reroute(ctx, b, d.Target, 0)
 		if err != nil {
@@ -71,7 +72,7 @@ func (s *Server) plain(l *listener, inner bridge.Layer) bridge.Handler {
 		}
 		slow(b, d.Throttle)
 		if d.Action == policy.Encrypt {
-			return bridge.ChainTo(s.last, s.originate(b.Flow()), inner)(ctx, b)
+			return bridge.ChainTo(s.last, tlsbridge.Originate(s.origination(b.Flow(), b.Hop())), inner)(ctx, b)
 		}
 		return bridge.ChainTo(s.last, inner)(ctx, b)
 	}
@@ -79,34 +80,48 @@ func (s *Server) plain(l *listener, inner bridge.Layer) bridge.Handler {
 
 // decidePlain says what becomes of a flow that is not TLS.
 func (s *Server) decidePlain(l *listener, f *bridge.Flow) policy.Decision {
-	if d := s.config.Rules.Decide(policy.FactsOf(f, nil)); d.Action == policy.Block || d.Action == policy.Encrypt || d.Action == policy.PassOn {
+	d := s.config.Rules.Decide(policy.FactsOf(f, nil))
+	if d.Action == policy.Block || d.Action == policy.Encrypt || d.Action == policy.PassOn {
 		return d
 	}
 	switch s.nonTLS(l) {
 	case NonTLSBlock:
 		return policy.Decision{Action: policy.Block}
 	case NonTLSEncrypt:
-		return policy.Decision{Action: policy.Encrypt}
+		d.Action = policy.Encrypt
 	case NonTLSRedirect:
-		return policy.Decision{Action: policy.PassOn, Target: s.config.NonTLSTarget}
+		d.Action, d.Target = policy.PassOn, s.config.NonTLSTarget
+	default:
+		d.Action = policy.PassOn
 	}
-	return policy.Decision{Action: policy.PassOn}
+	return d
 }
 
-// originate is TLS with the server of a client that speaks none. It can't be shown that a
+func blockedBy(d policy.Decision) error {
+	if d.Rule != "" {
+		return bridge.Fails(bridge.Block, bridge.ByMITM, fmt.Errorf("blocked by the rule %q", d.Rule))
+	}
+	return bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
+}
+
+// origination is TLS with the server of a client that speaks none. It can't be shown that a
 // certificate does not verify, so the flow ends then, unless that is ignored.
-func (s *Server) originate(f *bridge.Flow) bridge.Layer {
-	return tlsbridge.Originate(tlsbridge.DialConfig{
+func (s *Server) origination(f *bridge.Flow, hop bridge.Addr) tlsbridge.DialConfig {
+	name := hop.Host
+	if _, isIP := hop.IP(); isIP && s.config.NoSNI != "" {
+		name = s.config.NoSNI
+	}
+	return tlsbridge.DialConfig{
 		TLS: &tls.Config{
 			RootCAs:            s.config.Roots,
-			ServerName:         s.config.NoSNI,
+			ServerName:         name,
 			InsecureSkipVerify: s.config.Verify == VerifyIgnore,
 			KeyLogWriter:       s.keyLog(f),
 			MinVersion:         tls.VersionTLS10,
 		},
 		Timeout: s.config.Limits.Turn,
 		Limiter: s.limiter,
-	})
+	}
 }
 
 // slow bounds how fast the flow may go, in bytes a second in each direction; 0: as it can.
@@ -145,5 +160,8 @@ func (s *Server) reroute(ctx context.Context, b *bridge.Bridge, target bridge.Ad
 		target.Port = port
 	}
 	ctx = context.WithValue(ctx, operatorsKey{}, true)
+	if target == b.Hop() {
+		return ctx, nil
+	}
 	return ctx, b.Reroute(ctx, target)
 }

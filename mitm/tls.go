@@ -24,6 +24,9 @@ const tlsPort = 443
 func (s *Server) tls(l *listener) bridge.Layer {
 	return bridge.Layer{Name: "tls", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
 		if hasHop(b) && detect.SSLv2().Detect(detect.Input{Client: b.Client.Buffered()}).Kind == detect.Match {
+			if s.nonTLS(l) == NonTLSBlock {
+				return bridge.Fails(bridge.Block, bridge.ByMITM, errNotTLS)
+			}
 			return s.bridged(b.Flow(), l.port, decision{}).Handle(ctx, b, next) // there is nothing to decide by
 		}
 		hello, err := s.expectHello(ctx, b)

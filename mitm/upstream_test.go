@@ -127,8 +127,9 @@ func TestTheUpstreamProxyIsTheOperators(t *testing.T) {
 		s := newServer()
 		s.config.NonTLS = NonTLSBlock
 		f := flowFrom("127.0.0.1")
-		f.Push(bridge.Frame{Proto: "http"})
-		if _, err := s.dial(t.Context(), hop, f); !errors.Is(err, errNotTLS) {
+		f.Push(bridge.Frame{Proto: "http", Verb: bridge.VerbTerminate})
+		ctx := context.WithValue(t.Context(), listenerKey{}, &listener{kind: connectOnly})
+		if _, err := s.dial(ctx, hop, f); !errors.Is(err, errNotTLS) {
 			t.Errorf("dial: %v, want %v", err, errNotTLS)
 		}
 	})

@@ -71,17 +71,18 @@ func tlsListener(v string) (mitm.TLSListener, error) {
 var errWantPorts = errors.New("want [IP,]LISTEN,DECRYPTED[,EXTERNAL], each a port, like 10443,80,443")
 
 // decryptedPort says which port captures show for the server of a flow that has come to one of
-// the listeners.
+// the listeners: to its address, or to its port where it listens on all.
 func decryptedPort(listeners []mitm.TLSListener) func(*bridge.Flow) (uint16, bool) {
-	ports := map[uint16]uint16{}
+	ports := map[string]uint16{}
 	for _, l := range listeners {
-		_, port, _ := net.SplitHostPort(l.Addr)
-		if n, err := strconv.ParseUint(port, 10, 16); err == nil {
-			ports[uint16(n)] = l.Decrypted
-		}
+		ports[l.Addr] = l.Decrypted
 	}
 	return func(f *bridge.Flow) (uint16, bool) {
-		port, ok := ports[f.Local().Port]
+		local := f.Local()
+		if port, ok := ports[local.String()]; ok {
+			return port, true
+		}
+		port, ok := ports[net.JoinHostPort("", strconv.Itoa(int(local.Port)))]
 		return port, ok
 	}
 }

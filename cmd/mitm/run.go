@@ -186,6 +186,9 @@ func credentials(values []string) ([]mitm.Credential, error) {
 // check refuses options that would be without effect together, where that is not safe.
 func (o *runOptions) check() error {
 	c := &o.config
+	if c.ClientCAs != nil && (c.NonTLS == mitm.NonTLSAllow || c.NonTLS == mitm.NonTLSEncrypt || c.NonTLS == mitm.NonTLSRedirect) {
+		return usage("--clientca: clients that speak no TLS show no certificate; leave --nontls at block")
+	}
 	automatic := len(c.Listen) > 0 || len(c.SOCKS)+len(c.HTTPConnect)+len(c.TLS)+len(c.HAProxy) == 0
 	if automatic && len(o.config.Auth) > 0 && !o.config.Connect.IsZero() {
 		return usage("--auth: with --connect, --listen relays and asks nobody for a password; use --socks or --httpconnect")

@@ -276,6 +276,14 @@ func (r *Rules) redirect(f *Facts) (bridge.Addr, bool) {
 	return bridge.Addr{}, false
 }
 
+// Redirected returns where a host is redirected to, by the redirects alone; port 0: its port is kept.
+func (r *Rules) Redirected(host string) (bridge.Addr, bool) {
+	if r == nil {
+		return bridge.Addr{}, false
+	}
+	return r.redirect(&Facts{Destination: bridge.Addr{Host: host}})
+}
+
 // Failed notes that a client has not accepted what it was shown in a flow that was inspected, for the rules that ask how
 // often that was. It is what tlsbridge.Config.Refused is told; whether the server's own certificate was valid does not
 // matter here: the rules say what they want.

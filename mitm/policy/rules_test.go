@@ -33,7 +33,11 @@ func loadFrom(t testing.TB, s policy.Sources) *policy.Rules {
 func write(t testing.TB, folder, name, text string) (file string) {
 	t.Helper()
 	file = filepath.Join(folder, name)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	// By rename, or somebody could read a part of it.
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
 		t.Fatal(err)
 	}
 	return file

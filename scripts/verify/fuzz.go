@@ -13,8 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // A fuzzPackage is a package with fuzz targets, and its instrumented test binary.
@@ -82,17 +80,19 @@ func fuzzAll(ctx context.Context, out io.Writer, budget time.Duration, full bool
 		}
 	}
 	var (
-		running errgroup.Group
+		running sync.WaitGroup
+		slots   = make(chan struct{}, atOnce)
 		mu      sync.Mutex
 		t       tally
 	)
-	running.SetLimit(atOnce)
 	for _, p := range pkgs {
 		for _, target := range p.targets {
-			running.Go(func() error {
-				if ctx.Err() != nil {
-					return nil
-				}
+			if ctx.Err() != nil {
+				break
+			}
+			slots <- struct{}{}
+			running.Go(func() {
+				defer func() { <-slots }()
 				ok, text := p.fuzz(ctx, target, each, filepath.Join(cache, p.name))
 				mu.Lock()
 				defer mu.Unlock()
@@ -102,7 +102,6 @@ func fuzzAll(ctx context.Context, out io.Writer, budget time.Duration, full bool
 				} else {
 					t.failed++
 				}
-				return nil
 			})
 		}
 	}
