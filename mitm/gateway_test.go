@@ -333,7 +333,7 @@ func TestWhoIsShownTheOperatorsOwnCertificate(t *testing.T) {
 func TestTLSThatAProtocolChangesToDoesNotEndHere(t *testing.T) {
 	for name, c := range map[string]Config{
 		"by the option": {Terminate: true},
-		"by a rule":     {Rules: loadRules(t, `{"type":"domain_regex","expression":"."}`, `{"type":"terminate"}`)},
+		"by a rule":     {Rules: loadRules(t, `{"type":"domain_regex","expression":"."}`, `{"type":"terminate","target":"192.0.2.9:25","throttle":"1k"}`)},
 	} {
 		s := &Server{config: c}
 		hello := &detect.ClientHello{ServerName: siteName}
@@ -342,9 +342,15 @@ func TestTLSThatAProtocolChangesToDoesNotEndHere(t *testing.T) {
 		}
 		f := flowFrom("192.0.2.7")
 		f.Push(bridge.Frame{Proto: "smtp", Continues: true})
-		if d := s.decide(f, hello); d.Action != policy.Inspect {
-			t.Errorf("%s: %s after STARTTLS, want inspect", name, d.Action)
+		if d := s.decide(f, hello); d.Action != policy.Inspect || !d.Target.IsZero() {
+			t.Errorf("%s: %s to %s after STARTTLS, want inspect", name, d.Action, d.Target)
 		}
+	}
+	s := &Server{config: Config{Terminate: true, Rules: loadRules(t, `{"type":"domain_regex","expression":"."}`, `{"type":"block"}`)}}
+	f := flowFrom("192.0.2.7")
+	f.Push(bridge.Frame{Proto: "smtp", Continues: true})
+	if d := s.decide(f, &detect.ClientHello{ServerName: siteName}); d.Action != policy.Block {
+		t.Errorf("%s after STARTTLS, want block", d.Action)
 	}
 }
 

@@ -164,15 +164,19 @@ func (s *Server) decide(f *bridge.Flow, hello *detect.ClientHello) decision {
 		facts.SNI = s.config.NoSNI
 	}
 	d := decision{s.config.Rules.Decide(facts), facts}
-	if changesToTLS(f) && (d.Action == policy.Terminate || s.config.Terminate) {
-		d.Action = policy.Inspect // the server waits for TLS, as it was asked to
-		return d
+	changes := changesToTLS(f)
+	if changes {
+		// The server was spoken to, at the pace that was decided, and waits for TLS.
+		d.Target, d.Throttle = bridge.Addr{}, 0
+		if d.Action == policy.Terminate {
+			d.Action = policy.Inspect
+		}
 	}
 	if d.Action != policy.Inspect && d.Action != "" {
 		return d
 	}
 	switch {
-	case s.config.Terminate:
+	case s.config.Terminate && !changes:
 		d.Action = policy.Terminate
 	case s.config.ECH == ECHPass && hello.HasECH:
 		d.Action, d.Rule = policy.PassOn, "ech"
