@@ -103,14 +103,16 @@ func startGoRun(t *testing.T, module string, flags []string, more ...string) *mi
 func TestTheDocumentsNameFlagsThatExist(t *testing.T) {
 	home := t.TempDir()
 	help, _, _ := command(t, home, "--help")
-	for _, sub := range []string{"run", "demo", "ca", "detect", "version"} {
-		text, stderr, code := command(t, home, sub, "--help")
+	for _, sub := range []string{"run", "demo", "ca", "ca export", "ca install", "detect", "explain", "completion", "version"} {
+		text, stderr, code := command(t, home, append(strings.Fields(sub), "--help")...)
 		if code != 0 || text == "" || stderr != "" {
 			t.Errorf("mitm %s --help: exit code %d, %s", sub, code, stderr)
 		}
 		help += text
 	}
-	others := map[string]bool{"--socks4a": true} // of curl
+	others := map[string]bool{ // of curl, editcap and tshark
+		"--socks4a": true, "--inject-secrets": true, "--discard-all-secrets": true, "--disable-protocol": true, "--disable-heuristic": true,
+	}
 	flag := regexp.MustCompile("--[a-z][a-z0-9-]+")
 	for _, file := range []string{"README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"} {
 		text, err := os.ReadFile(filepath.Join("..", file))
