@@ -102,6 +102,7 @@ func watched(t *testing.T, s func(folder string) policy.Sources, test func(folde
 		r := loadFrom(t, sources)
 		ctx, stop := context.WithCancel(t.Context())
 		go r.Watch(ctx)
+		time.Sleep(time.Second / 2) // what the test writes is not looked at while it writes
 		test(folder, r, log)
 		stop()
 	})
