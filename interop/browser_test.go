@@ -53,24 +53,13 @@ type report struct {
 
 func startBrowsed(t *testing.T) *browsed {
 	t.Helper()
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair([]byte(leaf.Cert), []byte(leaf.Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	leaf, root := issue(t, "localhost")
 	s := &browsed{
-		root: writeFile(t, "root.pem", authority.PEM), seen: map[string]string{},
+		root: root, seen: map[string]string{},
 		download: bytes.Repeat([]byte(peers.Large()), downloadSize/len(peers.Large())), report: make(chan report, 1),
 	}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{keyPair(t, leaf)}, NextProtos: []string{"h2", "http/1.1"}}
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // browsers that refuse
 	s.StartTLS()

@@ -120,23 +120,15 @@ func TestTheCaptureOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer capture.Close()
-	exchange := func(text string) {
-		t.Helper()
-		client, server := s.connect(t)
-		pass(t, client, server, "\x00"+text)
-		finishes(t, client, server)
-		finishes(t, server, client)
-		s.flow(t)
-	}
-	exchange("before")
+	s.exchange(t, "before")
 	s.transfer(t, 16<<20)
 	s.eventually(t, "a line about the disk", func() bool { return strings.Contains(s.Stderr(), "no space left on device") })
-	exchange("meanwhile")
+	s.exchange(t, "meanwhile")
 	if err := os.Remove(disk + "/filler"); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually(t, "a line about the room", func() bool { return strings.Contains(s.Stderr(), "writing works again") })
-	exchange("after")
+	s.exchange(t, "after")
 	if n := strings.Count(s.Stderr(), `"level":"ERROR"`); n != 1 {
 		t.Errorf("%d errors are logged, want one:\n%s", n, s.Stderr())
 	}

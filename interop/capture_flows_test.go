@@ -33,30 +33,18 @@ func startTapped(t *testing.T, ip string, args ...string) *tapped {
 // startTappedBy is the same for a mitm that is started in another way.
 func startTappedBy(t *testing.T, ip string, start func(t *testing.T, args ...string) *mitm, args ...string) *tapped {
 	t.Helper()
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair([]byte(leaf.Cert), []byte(leaf.Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	leaf, root := issue(t, "localhost")
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	root := writeFile(t, "root.pem", authority.PEM)
 	m := start(t, append([]string{
 		"--listen", net.JoinHostPort(ip, "0"), "--connect", l.Addr().String(), "--trust", root, "--no-system-roots",
 	}, args...)...)
 	return &tapped{
 		mitm: m, l: l.(*net.TCPListener),
-		server: &tls.Config{Certificates: []tls.Certificate{pair}},
+		server: &tls.Config{Certificates: []tls.Certificate{keyPair(t, leaf)}},
 		client: &tls.Config{ServerName: "localhost", RootCAs: pool(t, m.root)},
 	}
 }
@@ -127,6 +115,16 @@ func finishes(t *testing.T, from, to *tls.Conn) {
 	if n, err := to.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 		t.Fatalf("heard %d bytes, %v, want the end", n, err)
 	}
+}
+
+// exchange makes a connection in which the client says something, and both end in order.
+func (s *tapped) exchange(t *testing.T, text string) {
+	t.Helper()
+	client, server := s.connect(t)
+	pass(t, client, server, "\x00"+text)
+	finishes(t, client, server)
+	finishes(t, server, client)
+	s.flow(t)
 }
 
 func resets(t *testing.T, c *tls.Conn) {

@@ -126,17 +126,10 @@ func (p spoken) startKnown(t *testing.T) (host, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf(host)
-	if err != nil {
-		t.Fatal(err)
-	}
+	leaf, root := issue(t, host)
 	to := at(p.serve(t, leaf))
 	lead(t, ln, func(ctx context.Context) (net.Conn, error) { return walk(ctx, to, nil) })
-	return host, writeFile(t, "root.pem", authority.PEM)
+	return host, root
 }
 
 // moved is what a flow's line says of its bytes, in the order of a dialogue's.

@@ -149,26 +149,15 @@ func startKnownPort(t *testing.T) (addr, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf(host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair([]byte(leaf.Cert), []byte(leaf.Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	leaf, root := issue(t, host)
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
 	srv.Listener.Close()
 	srv.Listener = ln
-	srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{keyPair(t, leaf)}}
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	return ln.Addr().String(), writeFile(t, "known.pem", authority.PEM)
+	return ln.Addr().String(), root
 }
 
 // listenKnownPort listens at an address at random, so that the port need not be.

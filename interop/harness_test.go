@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,7 +20,7 @@ import (
 )
 
 // runTimeout bounds a client's run; a client that hangs is a failure, not a wait.
-const runTimeout = 60 * time.Second
+const runTimeout = 2 * time.Minute
 
 // start starts a program for the length of the test, and shows what it said when
 // the test fails.
@@ -78,7 +79,7 @@ func curl(t *testing.T, args ...string) string {
 }
 
 func curlArgs(args ...string) []string {
-	return append([]string{"-q", "--silent", "--show-error", "--noproxy", "", "--max-time", "30"}, args...)
+	return append([]string{"-q", "--silent", "--show-error", "--noproxy", "", "--max-time", "90"}, args...)
 }
 
 // writeFile writes a file for the length of the test and returns its name.
@@ -89,6 +90,29 @@ func writeFile(t *testing.T, name, text string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// issue makes a leaf for the names, and a file with the root that signed it.
+func issue(t *testing.T, names ...string) (leaf peers.Leaf, root string) {
+	t.Helper()
+	authority, err := peers.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if leaf, err = authority.Leaf(names...); err != nil {
+		t.Fatal(err)
+	}
+	return leaf, writeFile(t, "root.pem", authority.PEM)
+}
+
+// keyPair is a leaf as crypto/tls wants it.
+func keyPair(t *testing.T, leaf peers.Leaf) tls.Certificate {
+	t.Helper()
+	pair, err := tls.X509KeyPair([]byte(leaf.Cert), []byte(leaf.Key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
 }
 
 // password hashes a password as Dante ("-6") and Squid ("-apr1") want it.
@@ -107,15 +131,8 @@ type site struct {
 
 func startSite(t *testing.T) site {
 	t.Helper()
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf("localhost", "127.0.0.1", "app.test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := site{plain: reserve(t), tls: reserve(t), root: writeFile(t, "root.pem", authority.PEM), leaf: leaf}
+	leaf, root := issue(t, "localhost", "127.0.0.1", "app.test")
+	s := site{plain: reserve(t), tls: reserve(t), root: root, leaf: leaf}
 	s.nginx = start(t, peers.Nginx(peers.NginxConfig{
 		Plain: s.plain, TLS: s.tls, Leaf: leaf, Backend: startBackend(t),
 	}))

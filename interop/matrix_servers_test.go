@@ -127,10 +127,7 @@ func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 // startGoServer serves the page with crypto/tls and net/http.
 func startGoServer(t *testing.T, page string, e peers.TLSEndpoint) {
 	t.Helper()
-	pair, err := tls.X509KeyPair([]byte(e.Leaf.Cert), []byte(e.Leaf.Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	pair := keyPair(t, e.Leaf)
 	version := map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[e.Version]
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: version, MaxVersion: version}
 	if e.ALPN != "" {

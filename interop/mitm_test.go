@@ -66,6 +66,10 @@ func startMitmAs(t *testing.T, change func(peers.Program) peers.Program, args ..
 	return m
 }
 
+// unhurried is the environment of a mitm whose peers may wait long for their turn on a busy
+// machine. Tests of the limits give flags, which go before it.
+var unhurried = []string{"MITM_TIMEOUT=5m", "MITM_TLSTIMEOUT=1m"}
+
 // launchMitm is startMitmAs for a command that is killed, or ended otherwise by the test.
 func launchMitm(t *testing.T, change func(peers.Program) peers.Program, args ...string) *mitm {
 	t.Helper()
@@ -74,7 +78,9 @@ func launchMitm(t *testing.T, change func(peers.Program) peers.Program, args ...
 		t.Fatal(err)
 	}
 	args = append(slices.Clone(args), "-f", peers.Here+"/flows.jsonl", "-x", peers.Here+"/root.pem")
-	proc := start(t, change(peers.Mitm(file, args...)))
+	p := peers.Mitm(file, args...)
+	p.Env = append(p.Env, unhurried...)
+	proc := start(t, change(p))
 	return &mitm{
 		Process: proc,
 		addrs:   peers.Listeners(proc.Stderr()),

@@ -168,15 +168,7 @@ func TestAReaderThatIsConnectedTo(t *testing.T) {
 	port := reserve(t)
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	s := startTapped(t, "127.0.0.1", "--pcapoveripconnect", addr, "--autoflush", "0.1")
-	exchange := func(text string) {
-		t.Helper()
-		client, server := s.connect(t)
-		pass(t, client, server, "\x00"+text)
-		finishes(t, client, server)
-		finishes(t, server, client)
-		s.flow(t)
-	}
-	exchange("to nobody")
+	s.exchange(t, "to nobody")
 	s.eventually(t, "a line about it", func() bool { return strings.Contains(s.Stderr(), "can't reach the reader") })
 	dir := t.TempDir()
 	for i, text := range []string{"first", "second"} {
@@ -186,7 +178,7 @@ func TestAReaderThatIsConnectedTo(t *testing.T) {
 			Ready: func(string) bool { return true },
 		})
 		s.readers(t, i+1)
-		exchange(text)
+		s.exchange(t, text)
 		s.eventually(t, "the collector has got it", func() bool { return endsWhole(file, text) })
 		collector.Stop()
 		all := conversations(t, file)

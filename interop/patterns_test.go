@@ -104,14 +104,7 @@ func TestReverseBridging(t *testing.T) {
 func TestTLSTerminationOfMail(t *testing.T) {
 	t.Parallel()
 	p, port, imap := publish(t), reserve(t), reserve(t)
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
+	leaf, _ := issue(t, "localhost")
 	start(t, peers.Dovecot(peers.MailPorts{IMAP: imap}, leaf))
 	m := startMitm(t, "--terminate", "--connect", "127.0.0.1", "--nosni", "www.example.com", "--servercert", p.p12,
 		"-p", fmt.Sprintf("%d,143,%d", port, imap), "-o", p.dir)

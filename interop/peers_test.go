@@ -70,15 +70,8 @@ func TestAnOldNginxSpeaksTLS10(t *testing.T) {
 }
 
 func TestOpenSSLServerShowsTheHandshake(t *testing.T) {
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, root := reserve(t), writeFile(t, "root.pem", authority.PEM)
+	leaf, root := issue(t, "localhost")
+	port := reserve(t)
 	start(t, peers.OpenSSLServer(port, leaf, "-alpn", "http/1.1"))
 	page := curl(t, "--cacert", root, fmt.Sprintf("https://localhost:%d/", port))
 	if !strings.Contains(page, "TLSv1.3") {
@@ -190,15 +183,7 @@ func TestCurlThroughAnHTTPProxy(t *testing.T) {
 }
 
 func TestHAProxySendsItsHeader(t *testing.T) {
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := writeFile(t, "root.pem", authority.PEM)
+	leaf, root := issue(t, "localhost")
 	tests := []struct {
 		name string
 		send string

@@ -162,10 +162,7 @@ func TestTLSBehindBIND(t *testing.T) {
 	s := startSite(t)
 	m := startDante(t, "--trust", s.root, "--no-system-roots")
 	program := start(t, socksify(m, "socks_v5", bound, "/usr/bin/python3", peers.Here+"/bind.py", m.root))
-	leaf, err := tls.X509KeyPair([]byte(s.leaf.Cert), []byte(s.leaf.Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	leaf := keyPair(t, s.leaf)
 	inner := reach(t, program)
 	c := tls.Server(inner, &tls.Config{Certificates: []tls.Certificate{leaf}})
 	r := bufio.NewReader(c)
@@ -211,10 +208,7 @@ func TestTLSClientBehindBIND(t *testing.T) {
 
 func leafDER(t *testing.T, leaf peers.Leaf) string {
 	t.Helper()
-	pair, err := tls.X509KeyPair([]byte(leaf.Cert), []byte(leaf.Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	pair := keyPair(t, leaf)
 	return fmt.Sprintf("%x", pair.Certificate[0])
 }
 

@@ -66,15 +66,8 @@ type route struct {
 // startDaemon starts one, and the ways to it: straight, and below SOCKS5 and CONNECT.
 func startDaemon(t *testing.T, d daemon) upgradable {
 	t.Helper()
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf("localhost", "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := upgradable{daemon: d, port: reserve(t), root: writeFile(t, "root.pem", authority.PEM)}
+	leaf, root := issue(t, "localhost", "127.0.0.1")
+	u := upgradable{daemon: d, port: reserve(t), root: root}
 	start(t, d.start(t, u.port, leaf))
 	u.through = routes(t, u.port, u.root)
 	return u

@@ -16,15 +16,7 @@ import (
 // sent, and the client has the same to say of it.
 func TestTLSAlertsOfTheServerReachTheClient(t *testing.T) {
 	t.Parallel()
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := writeFile(t, "root.pem", authority.PEM)
+	leaf, root := issue(t, "localhost")
 	m := startTLSMitm(t, root)
 	openssl := func(args ...string) func(int) {
 		return func(port int) { start(t, peers.OpenSSLServer(port, leaf, args...)) }
@@ -194,15 +186,7 @@ func startAlerting(t *testing.T, alert byte) (addr string) {
 // A warning ends nothing: the client is served, as it is without us.
 func TestTLSAWarningOfTheServerEndsNothing(t *testing.T) {
 	t.Parallel()
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := writeFile(t, "root.pem", authority.PEM)
+	leaf, root := issue(t, "localhost")
 	m := startTLSMitm(t, root)
 	port := reserve(t)
 	start(t, peers.OpenSSLServer(port, leaf, "-tls1_2", "-servername", "other.test", "-cert2", peers.Here+"/cert.pem", "-key2", peers.Here+"/key.pem"))

@@ -61,10 +61,7 @@ func faults(t *testing.T, known *issuer) []fault {
 // page /large in the midst of it.
 func serveWith(t *testing.T, leaf peers.Leaf, change ...func(*tls.Config)) int {
 	t.Helper()
-	pair, err := tls.X509KeyPair([]byte(leaf.Cert), []byte(leaf.Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	pair := keyPair(t, leaf)
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(servePage))
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	for _, f := range change {

@@ -71,14 +71,7 @@ func writeLarge(t *testing.T) (file, says string) {
 // it only then.
 func TestAHalfClosePasses(t *testing.T) {
 	t.Parallel()
-	authority, err := peers.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := authority.Leaf("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
+	leaf, root := issue(t, "localhost")
 	plain, secure, dante := reserve(t), reserve(t), reserve(t)
 	start(t, hasher(plain, "TCP-LISTEN", "", peers.Leaf{}))
 	start(t, hasher(secure, "OPENSSL-LISTEN", ",cert="+peers.Here+"/both.pem,verify=0", leaf))
@@ -87,7 +80,6 @@ func TestAHalfClosePasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, p)
-	root := writeFile(t, "root.pem", authority.PEM)
 	flags := []string{"--listen", "127.0.0.1:0", "--trust", root, "--no-system-roots"}
 	open := startMitm(t, flags...)
 	relay := startMitm(t, append(flags, "--connect", at(dante))...)

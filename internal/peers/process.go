@@ -38,7 +38,7 @@ const Here = "@HERE@"
 
 // readyTimeout bounds the time from a program's start until it listens. It is long,
 // because a busy machine is not a broken program.
-const readyTimeout = 30 * time.Second
+const readyTimeout = time.Minute
 
 // A Program says what to start.
 type Program struct {
@@ -72,8 +72,13 @@ type Process struct {
 	stop           sync.Once
 }
 
+// outputDelay is how long the output of a program that has ended is waited for: long, as
+// this process may be the one that has to wait for its turn, and bounded, as a child may
+// hold the output open.
+const outputDelay = 15 * time.Second
+
 // Start runs p and returns when it is ready. It fails when the program is not
-// installed, ends early or is not ready within half a minute. The caller calls Stop.
+// installed, ends early or is not ready within a minute. The caller calls Stop.
 func Start(ctx context.Context, p Program) (*Process, error) {
 	file, err := find(p.Name)
 	if err != nil {
@@ -89,7 +94,7 @@ func Start(ctx context.Context, p Program) (*Process, error) {
 	proc.cmd.Env = append(environ(os.Environ()), in(dir, p.Env)...)
 	proc.cmd.Stdout, proc.cmd.Stderr = &proc.stdout, &proc.stderr
 	proc.cmd.SysProcAttr = attributes(p.Nobody)
-	proc.cmd.WaitDelay = time.Second
+	proc.cmd.WaitDelay = outputDelay
 	if err := proc.cmd.Start(); err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
@@ -301,7 +306,7 @@ func Run(ctx context.Context, stdin io.Reader, name string, args ...string) (Res
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
 	cmd.SysProcAttr = attributes(false)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = outputDelay
 	err = cmd.Run()
 	res := Result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 	if ctx.Err() != nil {

@@ -85,81 +85,55 @@ func TestDial(t *testing.T) {
 			Script{C(askWith), S(strings.TrimSuffix(who, "who?"))},
 			bridge.Auth, "alice", 407, "refused: 407",
 		},
-		{
-			"another protocol",
-			httpconnect.DialConfig{},
-			"a.example:443",
-			Script{C(asked), S("HTTP/1.1 101 Switching Protocols\r\n\r\n")},
-			bridge.Unreachable, "", 101, "refused: 101",
-		},
-		{
-			"a redirect, which has no meaning here",
-			httpconnect.DialConfig{},
-			"a.example:443",
-			Script{C(asked), S("HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n")},
-			bridge.Unreachable, "", 302, "refused: 302",
-		},
-		{
-			"a proxy that does not want to",
-			httpconnect.DialConfig{},
-			"a.example:443",
-			Script{C(asked), S("HTTP/1.1 403 Forbidden\r\n\r\n")},
-			bridge.Denied, "", 403, "refused: 403",
-		},
-		{
-			"for legal reasons",
-			httpconnect.DialConfig{},
-			"a.example:443",
-			Script{C(asked), S("HTTP/1.1 451\r\n\r\n")},
-			bridge.Denied, "", 451, "refused: 451",
-		},
-		{
-			"a proxy that can't",
-			httpconnect.DialConfig{},
-			"a.example:443",
-			Script{C(asked), S("HTTP/1.1 502 Bad Gateway\r\n\r\n")},
-			bridge.Unreachable, "", 502, "refused: 502",
-		},
-		{
-			"a destination that does not answer",
-			httpconnect.DialConfig{},
-			"a.example:443",
-			Script{C(asked), S("HTTP/1.1 504 Gateway Timeout\r\n\r\n")},
-			bridge.Timeout, "", 504, "refused: 504",
-		},
-		{
-			"a server that is none of HTTP",
-			httpconnect.DialConfig{},
-			"a.example:443",
-			Script{C(asked), S("SSH-2.0-")},
-			bridge.Desynced, "", 0, "",
-		},
-		{
-			"HTTP/2",
-			httpconnect.DialConfig{},
-			"a.example:443",
-			Script{C(asked), S("HTTP/2 ")},
-			bridge.Desynced, "", 0, "",
-		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.config.Proxy = proxyAddr
-			flow := Originate(t, func(next bridge.DialFunc) bridge.DialFunc { return httpconnect.Dial(next, tt.config) }, tt.hop, tt.script, tt.reason)
-			frames := flow.Originated()
-			if len(frames) != 1 {
-				t.Fatalf("originated %+v", frames)
-			}
-			got, detail := frames[0], frames[0].Detail.(*httpconnect.Handshake)
-			if detail.Status != tt.status || detail.Target != tt.hop || detail.Requests != 1 {
-				t.Errorf("detail %+v, want status %d", detail, tt.status)
-			}
-			got.Detail = nil
-			want := bridge.Frame{Proto: "connect", Verb: bridge.VerbOriginate, User: tt.user, Note: tt.note}
-			want.Dst, _ = bridge.ParseAddr(tt.hop)
-			if !reflect.DeepEqual(got, want) {
-				t.Errorf("frame %+v, want %+v", got, want)
-			}
+			dials(t, tt.config, tt.hop, tt.script, tt.reason, bridge.Frame{User: tt.user, Note: tt.note}, tt.status)
 		})
+	}
+}
+
+func TestDialIsRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name, answer string
+		reason       bridge.Reason
+		status       int
+		note         string
+	}{
+		{"another protocol", "HTTP/1.1 101 Switching Protocols\r\n\r\n", bridge.Unreachable, 101, "refused: 101"},
+		{"a redirect, which has no meaning here", "HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n", bridge.Unreachable, 302, "refused: 302"},
+		{"a proxy that does not want to", "HTTP/1.1 403 Forbidden\r\n\r\n", bridge.Denied, 403, "refused: 403"},
+		{"for legal reasons", "HTTP/1.1 451\r\n\r\n", bridge.Denied, 451, "refused: 451"},
+		{"a proxy that can't", "HTTP/1.1 502 Bad Gateway\r\n\r\n", bridge.Unreachable, 502, "refused: 502"},
+		{"a destination that does not answer", "HTTP/1.1 504 Gateway Timeout\r\n\r\n", bridge.Timeout, 504, "refused: 504"},
+		{"a server that is none of HTTP", "SSH-2.0-", bridge.Desynced, 0, ""},
+		{"HTTP/2", "HTTP/2 ", bridge.Desynced, 0, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dials(t, httpconnect.DialConfig{}, "a.example:443", Script{C(asked), S(tt.answer)}, tt.reason,
+				bridge.Frame{Note: tt.note}, tt.status)
+		})
+	}
+}
+
+// dials has the script played through Dial, and wants it to end for the reason, and one
+// frame with the user and the note.
+func dials(t *testing.T, config httpconnect.DialConfig, hop string, script Script, reason bridge.Reason, want bridge.Frame, status int) {
+	t.Helper()
+	config.Proxy = proxyAddr
+	flow := Originate(t, func(next bridge.DialFunc) bridge.DialFunc { return httpconnect.Dial(next, config) }, hop, script, reason)
+	frames := flow.Originated()
+	if len(frames) != 1 {
+		t.Fatalf("originated %+v", frames)
+	}
+	got, detail := frames[0], frames[0].Detail.(*httpconnect.Handshake)
+	if detail.Status != status || detail.Target != hop || detail.Requests != 1 {
+		t.Errorf("detail %+v, want status %d", detail, status)
+	}
+	got.Detail = nil
+	want.Proto, want.Verb = "connect", bridge.VerbOriginate
+	want.Dst, _ = bridge.ParseAddr(hop)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("frame %+v, want %+v", got, want)
 	}
 }
 
