@@ -22,7 +22,7 @@ var errUnseen = errors.New("what can't be inspected is not let through")
 // with failure, if there is one.
 func (r *relay) unseen(ctx context.Context, why string, failure error) error {
 	if r.b.Limits().Fail != bridge.FailClosed {
-		return r.pass(ctx, "rescued: "+why)
+		return r.pass(ctx, rescued+why)
 	}
 	if failure == nil {
 		failure = bridge.Fails(bridge.Block, bridge.ByMITM, errUnseen)
@@ -80,7 +80,7 @@ func (r *relay) serverFailed(ctx context.Context, err error) error {
 		redialled := r.redial(ctx)
 		if redialled == nil {
 			r.Memory.learn(r.lessonKey(), lesson{rescue: why})
-			return r.pass(ctx, "rescued: "+why)
+			return r.pass(ctx, rescued+why)
 		}
 		if gone := (*bridge.Failure)(nil); errors.As(redialled, &gone) && gone.By == bridge.ByClient {
 			r.push("the client left before it was rescued")

@@ -64,11 +64,11 @@ func Dial(next bridge.DialFunc, c DialConfig) bridge.DialFunc {
 // is not yet.
 func Originate(c DialConfig) bridge.Layer {
 	c = c.withDefaults()
-	return bridge.Layer{Name: "tls", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+	return bridge.Layer{Name: protoTLS, Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
 		if err := b.Dial(ctx); err != nil {
 			return bridge.Final(err)
 		}
-		frame := bridge.Frame{Proto: "tls", Verb: bridge.VerbOriginate, SNI: c.name(b.Hop().Host), Decrypted: true}
+		frame := bridge.Frame{Proto: protoTLS, Verb: bridge.VerbOriginate, SNI: c.name(b.Hop().Host), Decrypted: true}
 		session, info, err := c.shake(ctx, b.Server, b.Hop().Host)
 		if err != nil {
 			b.Push(frame)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -92,20 +93,31 @@ type Config struct {
 // Info is the Detail of the frames of this package. What did not come about is zero.
 type Info struct {
 	Client, Server Leg
-	ClientJA3      string            // of the hello that the client sent
-	ClientJA4      string            // likewise
-	ServerJA3      string            // of the hello that the server was sent
-	ServerJA4      string            // likewise
-	Rung           string            // what is different between the two: "faithful" is nothing
-	ECH            string            // of the client's hello: "offered" (real or GREASE), "accepted" with one of ECHKeys; "": none
-	Refusal        Refusal           // how the client has refused the certificate in the handshake; see Refused
-	ServerLeaf     [sha256.Size]byte // of the certificate that the server showed
-	MintedLeaf     [sha256.Size]byte // of the one that the client was shown
-	ClientSubject  string            // of the certificate that the client showed, which verified (RFC 2253); see TerminateConfig
-	Verdict        string            // the Minter's
-	Rule           string            // the Policy's; "": it has not said
+	ClientJA3      string   // of the hello that the client sent
+	ClientJA4      string   // likewise
+	ServerJA3      string   // of the hello that the server was sent
+	ServerJA4      string   // likewise
+	Rung           string   // what is different between the two: "faithful" is nothing
+	ECH            string   // of the client's hello: "offered" (real or GREASE), "accepted" with one of ECHKeys; "": none
+	Refusal        Refusal  // how the client has refused the certificate in the handshake; see Refused
+	ServerLeaf     LeafHash // of the certificate that the server showed
+	MintedLeaf     LeafHash // of the one that the client was shown
+	ClientSubject  string   // of the certificate that the client showed, which verified (RFC 2253); see TerminateConfig
+	Verdict        string   // the Minter's
+	Rule           string   // the Policy's; "": it has not said
 
 	later *atomic.Value // the Refusal that came after the handshake
+}
+
+// LeafHash is the SHA-256 of a certificate.
+type LeafHash [sha256.Size]byte
+
+// String returns the hash in hex, and nothing for that of no certificate.
+func (h LeafHash) String() string {
+	if h == (LeafHash{}) {
+		return ""
+	}
+	return hex.EncodeToString(h[:])
 }
 
 // Refused returns how the client has refused the certificate, in the handshake or, so far,
@@ -136,7 +148,7 @@ func Relay(c Config) bridge.Layer {
 	if c.Memory == nil {
 		c.Memory = NewMemory()
 	}
-	return bridge.Layer{Name: "tls", Handle: c.handle}
+	return bridge.Layer{Name: protoTLS, Handle: c.handle}
 }
 
 func (c Config) handle(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
@@ -144,7 +156,7 @@ func (c Config) handle(ctx context.Context, b *bridge.Bridge, next bridge.Handle
 	if err != nil {
 		return err
 	}
-	r := &relay{Config: c, b: b, hello: first.hello, frame: bridge.Frame{Proto: "tls", Verb: bridge.VerbRelay}}
+	r := &relay{Config: c, b: b, hello: first.hello, frame: bridge.Frame{Proto: protoTLS, Verb: bridge.VerbRelay}}
 	if r.hello == nil {
 		return r.unseen(ctx, "SSLv2 hello", nil)
 	}
@@ -222,7 +234,7 @@ func (r *relay) destine(ctx context.Context) error {
 func (r *relay) bridge(ctx context.Context) (bridged bool, err error) {
 	r.lesson = r.Memory.recall(r.lessonKey())
 	if why := r.lesson.rescue; why != "" && r.b.Limits().Fail != bridge.FailClosed {
-		return false, r.pass(ctx, "rescued: "+why+", as before")
+		return false, r.pass(ctx, rescued+why+", as before")
 	}
 	server, err := r.reach(ctx)
 	if err != nil {

@@ -49,7 +49,7 @@ func Terminate(c TerminateConfig) bridge.Layer {
 	if c.Limiter == nil {
 		c.Limiter = NewLimiter(0)
 	}
-	return bridge.Layer{Name: "tls", Handle: c.handle}
+	return bridge.Layer{Name: protoTLS, Handle: c.handle}
 }
 
 func (c TerminateConfig) handle(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
@@ -67,7 +67,7 @@ func (c TerminateConfig) terminate(ctx context.Context, b *bridge.Bridge) error 
 	if err != nil {
 		return err
 	}
-	frame := bridge.Frame{Proto: "tls", Verb: bridge.VerbTerminate, SNI: hello.ServerName, Decrypted: true}
+	frame := bridge.Frame{Proto: protoTLS, Verb: bridge.VerbTerminate, SNI: hello.ServerName, Decrypted: true}
 	if b.Hop().IsZero() && !c.Server.IsZero() {
 		frame.Dst = c.Server
 		b.SetHop(c.Server)

@@ -291,26 +291,3 @@ func TestWordsAreQuoted(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
-
-func TestActionsAreThoseOfTheFlowLog(t *testing.T) {
-	tls := func(f bridge.Frame) []bridge.Frame {
-		f.Proto = "tls"
-		return []bridge.Frame{{Proto: "connect", Verb: bridge.VerbTerminate}, f}
-	}
-	for _, tt := range []struct {
-		frames []bridge.Frame
-		want   string
-	}{
-		{nil, "allow"},
-		{tls(bridge.Frame{Verb: bridge.VerbRelay, Decrypted: true}), "inspect"},
-		{tls(bridge.Frame{Verb: bridge.VerbRelay, Opaque: true}), "bypass"},
-		{tls(bridge.Frame{Verb: bridge.VerbPass, Note: "sslv2"}), "bypass"},
-		{tls(bridge.Frame{Verb: bridge.VerbPass, Note: "rescued: why"}), "rescue"},
-		{tls(bridge.Frame{Verb: bridge.VerbTerminate}), "terminate"},
-		{tls(bridge.Frame{Verb: bridge.VerbOriginate}), "encrypt"},
-	} {
-		if got := actionOf(tt.frames); got != tt.want {
-			t.Errorf("%+v: %s, want %s", tt.frames, got, tt.want)
-		}
-	}
-}

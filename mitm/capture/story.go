@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -81,7 +80,6 @@ func (s *story) untold(file int) []byte {
 // of its conversations in a file.
 func (c *conversation) comment() string {
 	f := c.story.flow
-	frames := f.Frames()
 	var w words
 	w.add("flow", f.ID())
 	w.add("view", string(c.view))
@@ -92,19 +90,19 @@ func (c *conversation) comment() string {
 	w.add("server", addrText(f.Server()))
 	w.add("target", addrText(f.Target()))
 	w.add("path", f.Path())
-	w.add("action", actionOf(frames))
-	for _, frame := range slices.Backward(frames) {
-		if frame.Proto == "tls" {
-			w.add("sni", frame.SNI)
-			w.add("alpn", frame.ALPN)
-			w.add("note", frame.Note)
-			if info, ok := frame.Detail.(*tlsbridge.Info); ok {
-				w.tls(info)
-			}
-			break
-		}
+	tls := tlsbridge.Innermost(f.Frames())
+	if tls == nil {
+		w.add("action", "allow")
+		return w.text()
 	}
-	return strings.Join(w, " ")
+	w.add("action", string(tlsbridge.TreatmentOf(tls)))
+	w.add("sni", tls.SNI)
+	w.add("alpn", tls.ALPN)
+	w.add("note", tls.Note)
+	if info, ok := tls.Detail.(*tlsbridge.Info); ok {
+		w.tls(info)
+	}
+	return w.text()
 }
 
 // words are name=value each.
@@ -121,6 +119,8 @@ func (w *words) add(name, value string) {
 	*w = append(*w, name+"="+value)
 }
 
+func (w words) text() string { return strings.Join(w, " ") }
+
 func (w *words) tls(info *tlsbridge.Info) {
 	w.add("ja3", info.ClientJA3)
 	w.add("ja4", info.ClientJA4)
@@ -128,18 +128,10 @@ func (w *words) tls(info *tlsbridge.Info) {
 	w.add("server_ja4", info.ServerJA4)
 	w.add("rung", info.Rung)
 	w.add("ech", info.ECH)
-	w.add("server_sha256", sum(info.ServerLeaf))
-	w.add("leaf_sha256", sum(info.MintedLeaf))
+	w.add("server_sha256", info.ServerLeaf.String())
+	w.add("leaf_sha256", info.MintedLeaf.String())
 	w.add("verdict", info.Verdict)
 	w.add("rule", info.Rule)
-}
-
-// sum returns a hash in hex, and nothing for one that is not there.
-func sum(h [32]byte) string {
-	if h == ([32]byte{}) {
-		return ""
-	}
-	return hex.EncodeToString(h[:])
 }
 
 // addrText returns an address, and nothing for one that is not there.
@@ -148,26 +140,6 @@ func addrText(a bridge.Addr) string {
 		return ""
 	}
 	return a.String()
-}
-
-// actionOf says what is done with the flow, in the words of the flow log.
-func actionOf(frames []bridge.Frame) string {
-	i := len(frames) - 1
-	for ; i >= 0 && frames[i].Proto != "tls"; i-- {
-	}
-	switch {
-	case i < 0:
-		return "allow"
-	case frames[i].Verb == bridge.VerbPass && strings.HasPrefix(frames[i].Note, "rescued: "):
-		return "rescue"
-	case frames[i].Verb == bridge.VerbPass, frames[i].Opaque && !frames[i].Decrypted:
-		return "bypass"
-	case frames[i].Verb == bridge.VerbTerminate:
-		return "terminate"
-	case frames[i].Verb == bridge.VerbOriginate:
-		return "encrypt"
-	}
-	return "inspect"
 }
 
 // name returns the address of the flow's server as it is written in the conversation, and

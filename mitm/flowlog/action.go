@@ -1,58 +1,25 @@
 package flowlog
 
 import (
-	"slices"
-	"strings"
-
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 )
 
-// innermostTLS returns the last TLS frame, or nil.
-func innermostTLS(frames []bridge.Frame) *bridge.Frame {
-	for i, frame := range slices.Backward(frames) {
-		if frame.Proto == "tls" {
-			return &frames[i]
-		}
-	}
-	return nil
-}
-
-// action is what was done with a flow.
-type action string
-
+// What is done with a flow is said of its innermost TLS, but for these two.
 const (
-	inspect   action = "inspect"
-	bypass    action = "bypass"
-	rescue    action = "rescue"
-	block     action = "block"
-	encrypt   action = "encrypt"
-	terminate action = "terminate"
-	allow     action = "allow"
+	block = "block"
+	allow = "allow" // there was no TLS
 )
 
-// rescued is how the note of a frame begins that was let through because the server's
-// side could not be bridged.
-const rescued = "rescued: "
-
-func actionOf(frames []bridge.Frame, out bridge.Outcome) action {
+func actionOf(frames []bridge.Frame, out bridge.Outcome) string {
 	switch out.Reason {
 	case bridge.Block, bridge.Denied, bridge.Loop:
 		if out.EndedBy != bridge.ByServer { // an upstream proxy may deny things, too
 			return block
 		}
 	}
-	tls := innermostTLS(frames)
-	switch {
-	case tls == nil:
-		return allow
-	case tls.Verb == bridge.VerbPass && strings.HasPrefix(tls.Note, rescued):
-		return rescue
-	case tls.Verb == bridge.VerbPass, tls.Opaque && !tls.Decrypted:
-		return bypass
-	case tls.Verb == bridge.VerbTerminate:
-		return terminate
-	case tls.Verb == bridge.VerbOriginate:
-		return encrypt
+	if tls := tlsbridge.Innermost(frames); tls != nil {
+		return string(tlsbridge.TreatmentOf(tls))
 	}
-	return inspect
+	return allow
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/layers/tlsbridge"
 )
 
 // Version is the "v" of the lines. It changes when a reader that ignores new fields
@@ -31,7 +32,7 @@ type record struct {
 	Path       string         `json:"path"`
 	Frames     []bridge.Frame `json:"frames,omitempty"`
 	Originated []bridge.Frame `json:"originated,omitempty"`
-	Action     action         `json:"action"`
+	Action     string         `json:"action"`
 	Rule       string         `json:"rule,omitempty"`
 	TLS        *tlsRecord     `json:"tls,omitempty"`
 	Bytes      byteCount      `json:"bytes"`
@@ -64,7 +65,7 @@ func newRecord(f *bridge.Flow, out bridge.Outcome) record {
 		EndedBy:    out.EndedBy,
 		Reason:     out.Reason,
 	}
-	if tls := innermostTLS(frames); tls != nil {
+	if tls := tlsbridge.Innermost(frames); tls != nil {
 		r.TLS, r.Rule = newTLSRecord(tls.Detail), ruleOf(tls.Detail)
 	}
 	if out.Err != nil {

@@ -257,21 +257,21 @@ func TestAction(t *testing.T) {
 		name   string
 		frames []bridge.Frame
 		reason bridge.Reason
-		want   action
+		want   string
 	}{
 		{"nothing but bytes", nil, bridge.EOF, allow},
 		{"a layer without TLS", []bridge.Frame{socks}, bridge.EOF, allow},
-		{"bridged", []bridge.Frame{socks, decrypted}, bridge.EOF, inspect},
-		{"bridged, and another layer inside", []bridge.Frame{decrypted, socks}, bridge.EOF, inspect},
-		{"the server's handshake failed", []bridge.Frame{frame(bridge.VerbRelay)}, bridge.TLSServer, inspect},
-		{"passed", []bridge.Frame{frame(bridge.VerbPass)}, bridge.EOF, bypass},
-		{"it broke the protocol", []bridge.Frame{opaque}, bridge.EOF, bypass},
-		{"what was inside broke its protocol", []bridge.Frame{opaqueAfter}, bridge.EOF, inspect},
-		{"rescued", []bridge.Frame{rescuedFrame}, bridge.EOF, rescue},
-		{"terminated", []bridge.Frame{frame(bridge.VerbTerminate)}, bridge.EOF, terminate},
-		{"an HTTPS proxy", []bridge.Frame{frame(bridge.VerbTerminate), socks, decrypted}, bridge.EOF, inspect},
-		{"passed within TLS", []bridge.Frame{decrypted, frame(bridge.VerbPass)}, bridge.EOF, bypass},
-		{"originated", []bridge.Frame{frame(bridge.VerbOriginate)}, bridge.EOF, encrypt},
+		{"bridged", []bridge.Frame{socks, decrypted}, bridge.EOF, "inspect"},
+		{"bridged, and another layer inside", []bridge.Frame{decrypted, socks}, bridge.EOF, "inspect"},
+		{"the server's handshake failed", []bridge.Frame{frame(bridge.VerbRelay)}, bridge.TLSServer, "inspect"},
+		{"passed", []bridge.Frame{frame(bridge.VerbPass)}, bridge.EOF, "bypass"},
+		{"it broke the protocol", []bridge.Frame{opaque}, bridge.EOF, "bypass"},
+		{"what was inside broke its protocol", []bridge.Frame{opaqueAfter}, bridge.EOF, "inspect"},
+		{"rescued", []bridge.Frame{rescuedFrame}, bridge.EOF, "rescue"},
+		{"terminated", []bridge.Frame{frame(bridge.VerbTerminate)}, bridge.EOF, "terminate"},
+		{"an HTTPS proxy", []bridge.Frame{frame(bridge.VerbTerminate), socks, decrypted}, bridge.EOF, "inspect"},
+		{"passed within TLS", []bridge.Frame{decrypted, frame(bridge.VerbPass)}, bridge.EOF, "bypass"},
+		{"originated", []bridge.Frame{frame(bridge.VerbOriginate)}, bridge.EOF, "encrypt"},
 		{"blocked by a rule", []bridge.Frame{decrypted}, bridge.Block, block},
 		{"denied", nil, bridge.Denied, block},
 		{"a loop", nil, bridge.Loop, block},

@@ -1,9 +1,7 @@
 package flowlog
 
 import (
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
@@ -54,7 +52,7 @@ func newTLSRecord(detail any) *tlsRecord {
 	if server != (leg{}) {
 		r.Server = &server
 	}
-	c := certificate{sum(info.ServerLeaf), sum(info.MintedLeaf), info.Verdict}
+	c := certificate{info.ServerLeaf.String(), info.MintedLeaf.String(), info.Verdict}
 	if c != (certificate{}) {
 		r.Certificate = &c
 	}
@@ -87,14 +85,6 @@ func ruleOf(detail any) string {
 		return info.Rule
 	}
 	return defaultRule
-}
-
-// sum returns a hash in hex, and nothing for one that is not there.
-func sum(h [sha256.Size]byte) string {
-	if h == ([sha256.Size]byte{}) {
-		return ""
-	}
-	return hex.EncodeToString(h[:])
 }
 
 // versionName returns "1.3" for 0x0304: the versions of TLS count on from SSL's (RFC
