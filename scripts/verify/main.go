@@ -64,6 +64,7 @@ func plan(args []string, getenv func(string) string) ([]stage, error) {
 	peers := stage{"peers", func(ctx context.Context, out io.Writer) (tally, error) { return installPeers(ctx, out, full) }}
 	lint := stage{"lint", lintAll}
 	tests := stage{"test", func(ctx context.Context, out io.Writer) (tally, error) { return unitTests(ctx, out, full) }}
+	mutations := stage{"mutations", mutationTests}
 	interop := stage{"interop", func(ctx context.Context, out io.Writer) (tally, error) { return interopTests(ctx, out, full, record) }}
 	fuzz := stage{"fuzz", func(ctx context.Context, out io.Writer) (tally, error) { return fuzzAll(ctx, out, budget, full) }}
 	switch args[0] {
@@ -71,7 +72,7 @@ func plan(args []string, getenv func(string) string) ([]stage, error) {
 		return []stage{peers, lint, tests, interop, fuzz}, nil
 	case "full":
 		table := stage{"table", func(_ context.Context, out io.Writer) (tally, error) { return tally{}, record.write(out, time.Now()) }}
-		return []stage{peers, lint, tests, interop, table, fuzz}, nil
+		return []stage{peers, lint, tests, mutations, interop, table, fuzz}, nil
 	case "lint":
 		return []stage{lint}, nil
 	case "interop":

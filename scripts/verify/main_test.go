@@ -61,7 +61,7 @@ func TestPlan(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"test":    "peers lint test interop fuzz",
-		"full":    "peers lint test interop table fuzz",
+		"full":    "peers lint test mutations interop table fuzz",
 		"lint":    "lint",
 		"interop": "peers interop",
 		"fuzz":    "fuzz",
