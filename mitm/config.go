@@ -223,11 +223,14 @@ func (c Config) withDefaults() (Config, error) {
 			}
 		}
 	}
-	if !c.Connect.IsZero() && c.Connect.Port == 0 && len(c.Listen) > 0 {
-		return c, fmt.Errorf("connect %s: want a port from 1 to 65535, nothing else says which", c.Connect.Host)
+	if err := c.checkConnect(); err != nil {
+		return c, err
 	}
-	if c.NonTLS == NonTLSRedirect && (c.NonTLSTarget.Host == "" || c.NonTLSTarget.Port == 0) {
-		return c, errors.New("flows that are not TLS: want a host and a port from 1 to 65535 for them")
+	if to := c.NonTLSTarget; c.NonTLS == NonTLSRedirect && (!isHost(to.Host) || to.Port == 0) {
+		return c, fmt.Errorf("flows that are not TLS: %q: want a host and a port from 1 to 65535 for them", to)
+	}
+	if c.NoSNI != "" && !isHost(c.NoSNI) {
+		return c, fmt.Errorf("the name for clients that send none: %q: want a host name in ASCII", c.NoSNI)
 	}
 	if c.Allow == nil {
 		c.Allow = privateNetworks()
@@ -242,6 +245,32 @@ func (c Config) withDefaults() (Config, error) {
 		c.Log = slog.Default()
 	}
 	return c, nil
+}
+
+// checkConnect wants one port to connect to, no less and no more.
+func (c Config) checkConnect() error {
+	to := c.Connect
+	switch {
+	case to.IsZero():
+		return nil
+	case !isHost(to.Host):
+		return fmt.Errorf("connect %q: want a host name in ASCII, or an IP address", to.Host)
+	case to.Port == 0 && len(c.Listen) > 0:
+		return fmt.Errorf("connect %s: want a port from 1 to 65535, nothing else says which", to.Host)
+	case to.Port == 0:
+		return nil
+	}
+	for _, l := range c.TLS {
+		if l.Port != 0 && l.Port != to.Port {
+			return fmt.Errorf("connect %s: listen %q names another port, %d: leave one of them out", to, l.Addr, l.Port)
+		}
+	}
+	return nil
+}
+
+func isHost(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil || bridge.IsHostName(s)
 }
 
 func checkListen(addr string) error {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,8 +15,7 @@ import (
 // each line is a value. An empty variable is none.
 func fromEnvironment(cmd *cobra.Command, _ []string) (err error) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		variable := "MITM_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		text := os.Getenv(variable)
+		text := os.Getenv(variable(f))
 		if text == "" || f.Changed || err != nil || f.Name == "help" {
 			return
 		}
@@ -24,7 +25,7 @@ func fromEnvironment(cmd *cobra.Command, _ []string) (err error) {
 		}
 		for _, value := range values {
 			if setErr := cmd.Flags().Set(f.Name, value); setErr != nil && err == nil {
-				err = usage("%s: %w", variable, flagCause(setErr))
+				err = usage("%s: %w", variable(f), flagCause(f, setErr))
 			}
 		}
 	})
@@ -33,11 +34,42 @@ func fromEnvironment(cmd *cobra.Command, _ []string) (err error) {
 
 // flagCause is what is wrong with a value, without the words of pflag around it: they say the
 // name of a flag that nobody has used, and may repeat a secret.
-func flagCause(err error) error {
+func flagCause(f *pflag.Flag, err error) error {
+	if f.Value.Type() == "bool" {
+		return errors.New("want true or false")
+	}
 	if invalid, ok := err.(*pflag.InvalidValueError); ok {
 		return invalid.Unwrap()
 	}
 	return err
+}
+
+// misnamed returns the variables that look like options and are none, of no command.
+func misnamed(root *cobra.Command, environ []string) []string {
+	known := map[string]bool{}
+	var learn func(*cobra.Command)
+	learn = func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { known[variable(f)] = true })
+		for _, sub := range cmd.Commands() {
+			learn(sub)
+		}
+	}
+	learn(root)
+	var list []string
+	for _, pair := range environ {
+		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, prefix) && !known[name] {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// prefix is how the variables' names begin.
+const prefix = "MITM_"
+
+func variable(f *pflag.Flag) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 }
 
 // isRepeatable reports whether each value adds to those before it. Which of our own options do

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"net"
 	"strconv"
@@ -65,7 +64,7 @@ func tlsListener(v string) (mitm.TLSListener, error) {
 		}
 		ports[i] = uint16(n)
 	}
-	return mitm.TLSListener{Addr: net.JoinHostPort(host, fields[0]), Decrypted: ports[1], Port: cmp.Or(ports[2], ports[0])}, nil
+	return mitm.TLSListener{Addr: net.JoinHostPort(host, fields[0]), Decrypted: ports[1], Port: ports[2]}, nil
 }
 
 var errWantPorts = errors.New("want [IP,]LISTEN,DECRYPTED[,EXTERNAL], each a port, like 10443,80,443")

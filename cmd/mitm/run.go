@@ -41,6 +41,7 @@ type runOptions struct {
 	logFormat     string
 	logLevel      string
 	verbose       bool
+	misnamed      []string // variables of the environment
 }
 
 func newRun(s streams, use string) *cobra.Command {
@@ -54,6 +55,7 @@ func newRun(s streams, use string) *cobra.Command {
 			if o.rules.sources.Ruleset != "" && !cmd.Flags().Changed("bypassonfail") {
 				o.config.Bypass = nil // the rules say it all
 			}
+			o.misnamed = misnamed(cmd.Root(), os.Environ())
 			return o.run(cmd.Context(), s)
 		},
 	}
@@ -89,6 +91,9 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	o.config.Log = log
+	for _, name := range o.misnamed {
+		log.Warn("no option is set by this variable", "name", name)
+	}
 	if o.config.Auth, err = credentials(o.auth); err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/bridgeio/bridgeio/bridge"
 )
 
 // ownValidity is what the strictest clients accept of a leaf: Apple's, 398 days; one less for their rounding.
@@ -131,25 +133,8 @@ func canonicalName(name string) (string, error) {
 	if len(name) > 253 { // RFC 1035 section 3.1: 255 octets on the wire
 		return "", fmt.Errorf("%w: longer than a DNS name may be", ErrNotAName)
 	}
-	for label := range strings.SplitSeq(name, ".") {
-		if !isLabel(label) {
-			return "", ErrNotAName
-		}
+	if !bridge.IsHostName(name) {
+		return "", ErrNotAName
 	}
 	return name, nil
-}
-
-// isLabel accepts the letters, digits and hyphens of RFC 1123 section 2.1, and the underscore that hosts have too.
-func isLabel(label string) bool {
-	if len(label) == 0 || len(label) > 63 {
-		return false
-	}
-	for _, c := range []byte(label) {
-		switch {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
 }

@@ -150,11 +150,11 @@ func (c *conversation) name() (netip.Addr, string) {
 	if c.view == ViewClient || addr.IsUnspecified() || len(f.Originated()) > 0 {
 		return addr, "" // it is that of somebody else
 	}
-	if target := f.Target(); !isIP(target) && isHostName(target.Host) {
+	if target := f.Target(); !isIP(target) && bridge.IsHostName(target.Host) {
 		return addr, target.Host
 	}
 	for _, frame := range slices.Backward(f.Frames()) {
-		if isHostName(frame.SNI) {
+		if bridge.IsHostName(frame.SNI) {
 			return addr, frame.SNI
 		}
 	}
@@ -164,12 +164,4 @@ func (c *conversation) name() (netip.Addr, string) {
 func isIP(a bridge.Addr) bool {
 	_, ok := a.IP()
 	return ok
-}
-
-// isHostName reports whether s may be the name of a host: it came from the wire, and goes
-// to programs that show it.
-func isHostName(s string) bool {
-	return s != "" && len(s) <= 253 && !strings.ContainsFunc(s, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')
-	})
 }
