@@ -45,6 +45,7 @@ func daemons() []daemon {
 		{"ldap", "ldap", nil, plain(peers.Slapd), false},
 		{"xmpp", "xmpp", []string{"-xmpphost", "localhost"}, plain(peers.Prosody), false},
 		{"irc", "irc", nil, plain(peers.InspIRCd), false},
+		{"nntp", "nntp", nil, plain(peers.NNRPD), false},
 	}
 }
 
@@ -251,10 +252,19 @@ func sessions() []session {
 			"--skip-ssl", "-e", "select 6*7"), `42`},
 		{"ldap", "ldapsearch -ZZ", cli(map[string]string{"LDAPTLS_CACERT": "{root}", "LDAPTLS_REQCERT": "demand"}, "ldapsearch", "-x", "-ZZ",
 			"-H", "ldap://127.0.0.1:{port}", "-D", "cn=admin,dc=example,dc=test", "-w", "secret", "-b", "dc=example,dc=test"), `dn: dc=example,dc=test`},
+		{"nntp", "nntplib", cli(nil, "/usr/bin/python3", "-W", "ignore", "-c", readNews, "{port}", "{root}"), `local\.test`},
 		{"ldap", "ldapsearch without TLS", cli(nil, "ldapsearch", "-x",
 			"-H", "ldap://127.0.0.1:{port}", "-D", "cn=admin,dc=example,dc=test", "-w", "secret", "-b", "dc=example,dc=test"), `dn: dc=example,dc=test`},
 	}
 }
+
+// readNews lists a server's groups over TLS.
+const readNews = `
+import nntplib, ssl, sys
+news = nntplib.NNTP("localhost", int(sys.argv[1]))
+news.starttls(ssl.create_default_context(cafile=sys.argv[2]))
+print(news.list(), news.group("local.test"), news.quit())
+`
 
 // Real clients complete a session in which they trust our authority only; and those that ask for no TLS get none.
 func TestSTARTTLSSessions(t *testing.T) {

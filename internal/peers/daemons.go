@@ -334,6 +334,41 @@ VirtualHost "localhost"
 	}
 }
 
+// NNRPD is INN's server for readers of news, with the group "local.test", which is empty.
+func NNRPD(port int, leaf Leaf) Program {
+	return Program{
+		Name: "sh",
+		Args: script(
+			"export INNCONF=HERE/inn.conf", "mkdir HERE/overview", "touch HERE/active.times HERE/newsgroups HERE/history", "chmod 600 HERE/key.pem",
+			"/usr/lib/news/bin/tdx-util -F", // it makes the overview's index
+			fmt.Sprintf("exec /usr/lib/news/bin/nnrpd -D -f -b 127.0.0.1 -p %d -c HERE/readers.conf", port)),
+		Files: withLeaf(leaf, map[string]string{
+			"active":       "local.test 0000000000 0000000001 y\n",
+			"readers.conf": "auth all { hosts: * default: \"<reader>\" }\naccess all { users: * newsgroups: * }\n",
+			"storage.conf": "method tradspool { newsgroups: * class: 0 }\n",
+			"inn.conf": `domain: example.test
+mta: "/bin/true %s"
+hismethod: hisv6
+enableoverview: true
+ovmethod: tradindexed
+runasuser: root
+runasgroup: root
+pathnews: /usr/lib/news
+pathetc: @HERE@
+pathdb: @HERE@
+pathrun: @HERE@
+pathlog: @HERE@
+pathspool: @HERE@
+pathoverview: @HERE@/overview
+pathtmp: @HERE@
+tlscertfile: @HERE@/cert.pem
+tlskeyfile: @HERE@/key.pem
+`,
+		}),
+		Ports: []int{port},
+	}
+}
+
 // InspIRCd is an IRC server that knows STARTTLS.
 func InspIRCd(port int, leaf Leaf) Program {
 	return Program{
