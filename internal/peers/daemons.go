@@ -369,6 +369,33 @@ tlskeyfile: @HERE@/key.pem
 	}
 }
 
+// Xrdp is an RDP server that wants TLS, and has no session to offer behind it.
+func Xrdp(port int, leaf Leaf) Program {
+	return Program{
+		Name: "xrdp",
+		Args: []string{"--nodaemon", "--config", Here + "/xrdp.ini"},
+		Env:  sbin(),
+		Files: withLeaf(leaf, map[string]string{"xrdp.ini": fmt.Sprintf(`[Globals]
+ini_version=1
+fork=true
+port=tcp://127.0.0.1:%d
+security_layer=tls
+crypt_level=high
+certificate=@HERE@/cert.pem
+key_file=@HERE@/key.pem
+ssl_protocols=TLSv1.2, TLSv1.3
+allow_channels=true
+max_bpp=32
+
+[Logging]
+LogFile=@HERE@/xrdp.log
+LogLevel=INFO
+EnableSyslog=false
+`, port)}),
+		Ports: []int{port},
+	}
+}
+
 // InspIRCd is an IRC server that knows STARTTLS.
 func InspIRCd(port int, leaf Leaf) Program {
 	return Program{
