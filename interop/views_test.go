@@ -151,6 +151,18 @@ func checkSecrets(t *testing.T, file string, read func(file string) []viewPacket
 	if lines < 2 {
 		t.Errorf("%d lines of secrets", lines)
 	}
+	// Debian's editcap can't extract them yet, and tshark extracts those of TLS 1.2.
+	extracted := filepath.Join(filepath.Dir(keys), "extracted")
+	succeed(t, "tshark", "-q", "-r", file, "--export-tls-session-keys", extracted)
+	text, err := os.ReadFile(extracted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(secretsIn(t, file)) {
+		if strings.HasPrefix(line, "CLIENT_RANDOM ") && !strings.Contains(string(text), line) {
+			t.Errorf("tshark extracts\n%s, which lacks\n%s", text, line)
+		}
+	}
 	bare := filepath.Join(filepath.Dir(keys), "bare.pcapng")
 	again := filepath.Join(filepath.Dir(keys), "again.pcapng")
 	succeed(t, "editcap", "--discard-all-secrets", file, bare)
