@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,6 +123,54 @@ func TestTLSRescuesBelowTLS(t *testing.T) {
 		}
 		if f := m.flow(t); f.Path != "tls(http/1.1)>connect>tls(pass)" || f.Action != "rescue" {
 			t.Errorf("flow %+v, want a rescue", f)
+		}
+	}
+}
+
+// A client that can check signatures by RSA alone is let through, unless there is an
+// authority for it: others know nothing of that.
+func TestTLSClientsThatKnowRSAAlone(t *testing.T) {
+	t.Parallel()
+	authority, err := peers.NewRSAAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := authority.RSALeaf("localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, root := reserve(t), writeFile(t, "root.pem", authority.PEM)
+	start(t, peers.Nginx(peers.NginxConfig{TLS: port, Leaf: leaf}))
+	dir := t.TempDir()
+	other := filepath.Join(dir, "other.pem")
+	succeed(t, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", dir+"/key.pem", "-out", dir+"/cert.pem",
+		"-subj", "/CN=old", "-days", "2", "-addext", "keyUsage=critical,keyCertSign")
+	if err := os.WriteFile(other, []byte(contents(t, dir+"/cert.pem")+contents(t, dir+"/key.pem")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	without, with := startTLSMitm(t, root), startTLSMitm(t, root, "--othercacert", "load:"+other)
+	for _, tt := range []struct {
+		name    string
+		m       *mitm
+		root    string // all that the client trusts
+		sigalgs string
+		action  string
+	}{
+		{"RSA alone", without, root, "RSA-PSS+SHA256:RSA+SHA256", "rescue"},
+		{"RSA alone, and an authority for it", with, dir + "/cert.pem", "RSA-PSS+SHA256:RSA+SHA256", "inspect"},
+		{"ECDSA, too", with, with.root, "RSA-PSS+SHA256:RSA+SHA256:ECDSA+SHA256", "inspect"},
+	} {
+		for _, version := range []string{"-tls1_2", "-tls1_3"} {
+			t.Run(tt.name+version, func(t *testing.T) {
+				res := run(t, "GET /status HTTP/1.0\r\n\r\n", "openssl", "s_client", "-ign_eof", version, "-connect", at(port), "-servername", "localhost",
+					"-verify_return_error", "-CAfile", tt.root, "-sigalgs", tt.sigalgs, "-proxy", tt.m.addrs[0])
+				if res.Code != 0 || !strings.Contains(res.Stdout, "HTTP/1.1 200 OK") {
+					t.Errorf("exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+				}
+				if f := tt.m.flow(t); f.Action != tt.action {
+					t.Errorf("flow %+v, want %s", f, tt.action)
+				}
+			})
 		}
 	}
 }

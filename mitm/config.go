@@ -113,6 +113,11 @@ type Config struct {
 	// finds or makes in ca.DefaultDir. The Server does not close one that it was given.
 	CA *ca.Authority
 
+	// OtherCA signs for clients that say that they can't check the signatures of CA, as
+	// old ones do that know RSA alone; nil: they are let through. The Server does not
+	// close it.
+	OtherCA *ca.Authority
+
 	// Roots are what servers' certificates are verified against; nil means the
 	// system's.
 	Roots *x509.CertPool

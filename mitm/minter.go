@@ -40,6 +40,7 @@ const (
 // what is wrong.
 type Minter struct {
 	Authority *ca.Authority
+	Other     *ca.Authority  // for clients that can't check the signatures of the first; nil: none is
 	Roots     *x509.CertPool // what servers are verified against; nil means the system's
 	Verify    Verify
 	LeafCert  LeafCert
@@ -51,8 +52,8 @@ type Minter struct {
 // Mint implements tlsbridge.Minter. It waits only for an RSA key, in the first seconds of
 // an Authority, and no longer than ctx; without one, the flow ends with internal_error.
 // Its error is a *tlsbridge.Refused when VerifyRefuse ends the flow, and a
-// *tlsbridge.Unbridgeable when the client says that it can't check a signature like the
-// authority's.
+// *tlsbridge.Unbridgeable when the client says that it can't check a signature like those of
+// the authorities.
 func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *detect.ClientHello) (*tls.Certificate, string, error) {
 	if len(server.Chain) == 0 {
 		return nil, "", errors.New("the server has shown no certificate")
@@ -72,11 +73,16 @@ func (m *Minter) Mint(ctx context.Context, server *tlsbridge.Snapshot, hello *de
 		// A hello of ours has asked for the client that has not.
 		judgment.Status = nil
 	}
-	leaf, err := m.mint(ctx, server, judgment)
-	if err == nil && judgment.Verdict != ca.SelfSigned && !canCheck(hello, leaf.Leaf) {
-		return nil, word, &tlsbridge.Unbridgeable{Reason: "the client can't check the authority's signatures"}
+	for _, authority := range []*ca.Authority{m.Authority, m.Other} {
+		if authority == nil {
+			continue
+		}
+		leaf, err := m.mint(ctx, authority, server, judgment)
+		if err != nil || judgment.Verdict == ca.SelfSigned || canCheck(hello, leaf.Leaf) {
+			return leaf, word, err
+		}
 	}
-	return leaf, word, err
+	return nil, word, &tlsbridge.Unbridgeable{Reason: "the client can't check the authority's signatures"}
 }
 
 func (m *Minter) judge(server *tlsbridge.Snapshot) ca.Judgment {
@@ -111,13 +117,13 @@ func alertFor(verdict ca.Verdict) tlsbridge.Alert {
 // statusRequest is the extension with which a client asks for a staple (RFC 6066 §8).
 const statusRequest = 5
 
-func (m *Minter) mint(ctx context.Context, server *tlsbridge.Snapshot, judgment ca.Judgment) (*tls.Certificate, error) {
+func (m *Minter) mint(ctx context.Context, by *ca.Authority, server *tlsbridge.Snapshot, judgment ca.Judgment) (*tls.Certificate, error) {
 	if m.LeafCert == LeafNoClone {
-		leaf, err := m.Authority.MintNamed(ctx, server.Name, server.Chain[0], judgment)
+		leaf, err := by.MintNamed(ctx, server.Name, server.Chain[0], judgment)
 		if !errors.Is(err, ca.ErrNotAName) {
 			return leaf, err
 		}
 		// The client asks for nothing that a certificate could be for.
 	}
-	return m.Authority.Mint(ctx, server.Chain[0], judgment)
+	return by.Mint(ctx, server.Chain[0], judgment)
 }

@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
@@ -38,13 +39,15 @@ type world struct {
 	trust x509.VerifyOptions // of a client that has installed ours, and asks for mintedName
 }
 
-func newWorld(tb testing.TB) *world {
+// authorityDir is a folder for an authority, with RSA keys for its leaves: generating them
+// takes seconds.
+func authorityDir(tb testing.TB) string {
 	tb.Helper()
 	dir := filepath.Join(tb.TempDir(), "ca")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		tb.Fatal(err)
 	}
-	for _, file := range []string{"leaf-rsa.key", "leaf-rsa-3072.key", "leaf-rsa-4096.key"} { // generating them takes seconds
+	for _, file := range []string{"leaf-rsa.key", "leaf-rsa-3072.key", "leaf-rsa-4096.key"} {
 		key, err := os.ReadFile(filepath.Join("ca", "testdata", file))
 		if err != nil {
 			tb.Fatal(err)
@@ -53,15 +56,26 @@ func newWorld(tb testing.TB) *world {
 			tb.Fatal(err)
 		}
 	}
-	ours, err := ca.Open(dir)
+	return dir
+}
+
+func closing(tb testing.TB, a *ca.Authority, err error) *ca.Authority {
+	tb.Helper()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		if err := ours.Close(); err != nil {
+		if err := a.Close(); err != nil {
 			tb.Error(err)
 		}
 	})
+	return a
+}
+
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
+	authority, err := ca.Open(authorityDir(tb))
+	ours := closing(tb, authority, err)
 	w := &world{key: newKey(tb), ours: ours, trust: x509.VerifyOptions{Roots: x509.NewCertPool(), DNSName: mintedName}}
 	w.trust.Roots.AddCert(ours.Certificate())
 	w.root = issued(tb, func(c *x509.Certificate) { c.IsCA, c.KeyUsage, c.DNSNames = true, x509.KeyUsageCertSign, nil }, nil, w.key.Public(), w.key)
@@ -226,6 +240,51 @@ func TestWhatClientsAreShownOfFaults(t *testing.T) {
 			if got := w.clientSays(leaf); got != test.want[fault] {
 				t.Errorf("%s: of a server that is %s the client says %s, want %s", test.name, fault, got, test.want[fault])
 			}
+		}
+	}
+}
+
+// A client that can't check the signatures of the one authority is shown a leaf of the other,
+// with the same faults.
+func TestTheOtherAuthorityIsForThoseWhoNeedIt(t *testing.T) {
+	w := newWorld(t)
+	dir := authorityDir(t)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := issued(t, func(c *x509.Certificate) { c.IsCA, c.KeyUsage, c.DNSNames = true, x509.KeyUsageCertSign, nil }, nil, key.Public(), key)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...)
+	if err := os.WriteFile(dir+"/rsa.pem", text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := ca.Load(dir + "/rsa.pem")
+	other := closing(t, loaded, err)
+	rsaAlone := &detect.ClientHello{SignatureAlgorithms: []uint16{uint16(tls.PKCS1WithSHA256)}}
+	ed25519Alone := &detect.ClientHello{SignatureAlgorithms: []uint16{uint16(tls.Ed25519)}}
+	trust := x509.NewCertPool()
+	trust.AddCert(root)
+	old := &world{trust: x509.VerifyOptions{Roots: trust, DNSName: mintedName}}
+
+	m := Minter{Authority: w.ours, Other: other, Roots: w.roots()}
+	for fault, want := range map[string]string{"ok": "ok", "expired": "expired", "wrong host": "wrong host"} {
+		server := w.servers(t)[fault]
+		if leaf, _, err := m.Mint(t.Context(), server, plainHello); err != nil || w.clientSays(leaf) != want {
+			t.Errorf("%s: a client of today: %v", fault, err)
+		}
+		if leaf, word, err := m.Mint(t.Context(), server, rsaAlone); err != nil || word != fault || old.clientSays(leaf) != want || w.clientSays(leaf) == "ok" {
+			t.Errorf("%s: an old client: %q, %v", fault, word, err)
+		}
+	}
+	for name, m := range map[string]*Minter{"neither": &m, "none": {Authority: w.ours, Roots: w.roots()}} {
+		hello := map[string]*detect.ClientHello{"neither": ed25519Alone, "none": rsaAlone}[name]
+		_, _, err := m.Mint(t.Context(), w.servers(t)["ok"], hello)
+		if cannot := (*tlsbridge.Unbridgeable)(nil); !errors.As(err, &cannot) {
+			t.Errorf("%s is for the client: %v, want Unbridgeable", name, err)
 		}
 	}
 }

@@ -62,7 +62,10 @@ func LoadECHKeys(file string) ([]tls.EncryptedClientHelloKey, error) {
 // mirror sets how TLS between a client and a server is bridged.
 func (s *Server) mirror() {
 	s.limiter = tlsbridge.NewLimiter(0)
-	s.minter = &Minter{Authority: s.authority, Roots: s.config.Roots, Verify: s.config.Verify, LeafCert: s.config.LeafCert}
+	s.minter = &Minter{
+		Authority: s.authority, Other: s.config.OtherCA,
+		Roots: s.config.Roots, Verify: s.config.Verify, LeafCert: s.config.LeafCert,
+	}
 	s.mirrored = tlsbridge.Config{
 		Hello:     tlsbridge.Mirror(),
 		Memory:    tlsbridge.NewMemory(),

@@ -96,8 +96,10 @@ func (s *Server) openAuthority() error {
 	if s.secret, err = s.authority.Secret("session tickets"); err != nil {
 		return err
 	}
-	if s.authority.ExpiresSoon(time.Now()) {
-		s.config.Log.Warn("the certificate authority expires soon", "not_after", s.authority.Certificate().NotAfter)
+	for _, authority := range []*ca.Authority{s.authority, s.config.OtherCA} {
+		if authority != nil && authority.ExpiresSoon(time.Now()) {
+			s.config.Log.Warn("the certificate authority expires soon", "sha256", authority.Fingerprint(), "not_after", authority.Certificate().NotAfter)
+		}
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ type runOptions struct {
 	config        mitm.Config
 	auth          []string
 	cacert        string
+	otherCA       string
 	export        string
 	trust         []string
 	noSystemRoots bool
@@ -68,6 +69,7 @@ func newRun(s streams, use string) *cobra.Command {
 	o.rules.define(f)
 	f.StringArrayVar(&o.auth, "auth", nil, "ask for this name and password, `USER:PASS`; also env:NAME, file:PATH (repeatable)")
 	f.StringVar(&o.cacert, "cacert", "", "the CA as load:FILE[:PASS], PEM or PKCS #12 with certificate and key; PASS also as env:NAME, file:PATH (default: made on first use)")
+	f.StringVar(&o.otherCA, "othercacert", "", "the same for a CA whose signatures clients can check that can't check the other's: one with RSA, for old ones (default: they are let through)")
 	f.StringVarP(&o.export, "export", "x", "", "write the CA certificate to `FILE`: DER for .cer and .der, else PEM")
 	o.certHTTP.define(f)
 	f.StringArrayVar(&o.trust, "trust", nil, "a `FILE` of roots that servers are verified against, besides the system's (repeatable)")
@@ -106,6 +108,14 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, failed(authority.Close())) }()
 	o.config.CA = authority
+	if o.otherCA != "" {
+		other, err := loadAuthority("--othercacert", o.otherCA)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, failed(other.Close())) }()
+		o.config.OtherCA = other
+	}
 	if err := o.exportTo(authority); err != nil {
 		return err
 	}
@@ -232,16 +242,21 @@ func openAuthority(cacert string) (*ca.Authority, error) {
 		}
 		return authority, nil
 	}
-	file, pass, err := splitLoad(cacert)
+	return loadAuthority("--cacert", cacert)
+}
+
+// loadAuthority loads the authority that an option names.
+func loadAuthority(option, v string) (*ca.Authority, error) {
+	file, pass, err := splitLoad(v)
 	if err == nil {
 		pass, err = mitm.ReadSecret(pass)
 	}
 	if err != nil {
-		return nil, usage("--cacert: %w", err)
+		return nil, usage("%s: %w", option, err)
 	}
 	authority, err := ca.LoadWithPassword(file, pass)
 	if err != nil {
-		return nil, usage("--cacert: %w", err)
+		return nil, usage("%s: %w", option, err)
 	}
 	return authority, nil
 }
@@ -359,6 +374,9 @@ func createLog(file string, stdout io.Writer) (*flowlog.Log, error) {
 // announce says where we listen, and how to try it.
 func (o *runOptions) announce(w io.Writer, log *slog.Logger, server *mitm.Server) {
 	log.Info("certificate authority", "sha256", server.Authority().Fingerprint())
+	if other := o.config.OtherCA; other != nil {
+		log.Info("certificate authority for clients that can't check the other's signatures", "sha256", other.Fingerprint())
+	}
 	first := ""
 	for _, l := range server.Listening() {
 		log.Info("listening", "kind", l.Kind, "addr", l.Addr.String())

@@ -32,6 +32,19 @@ func NewAuthority() (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newAuthority(key)
+}
+
+// NewRSAAuthority makes a root whose signatures old clients can check.
+func NewRSAAuthority() (*Authority, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	return newAuthority(key)
+}
+
+func newAuthority(key crypto.Signer) (*Authority, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "Origin Test Root"},
 		IsCA:                  true,
