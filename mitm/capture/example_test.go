@@ -23,19 +23,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	proxy := &bridge.Proxy{
-		Handler:  bridge.Chain(),
-		Hop:      bridge.FixedHop(bridge.Addr{Host: "203.0.113.9", Port: 7}),
-		Dial:     echo,
-		Observer: w.Observer(),
-	}
-	client, accepted := net.Pipe()
-	go func() {
-		io.WriteString(client, "hello")
-		io.ReadFull(client, make([]byte, 5))
-		client.Close()
-	}()
-	proxy.ServeConn(context.Background(), accepted)
+	proxy := &bridge.Proxy{Handler: bridge.Chain(), Hop: hop, Dial: echo, Observer: w.Observer()}
+	serveHello(proxy)
 	if err := w.Close(); err != nil {
 		log.Fatal(err)
 	}
@@ -44,14 +33,32 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	printPayloads(packets)
+	// Output:
+	// 0.0.0.0->203.0.113.9: hello
+	// 203.0.113.9->0.0.0.0: hello
+}
+
+var hop = bridge.FixedHop(bridge.Addr{Host: "203.0.113.9", Port: 7})
+
+// serveHello has a proxy serve a client that says hello, and waits for an answer.
+func serveHello(proxy *bridge.Proxy) {
+	client, accepted := net.Pipe()
+	go func() {
+		io.WriteString(client, "hello")
+		io.ReadFull(client, make([]byte, 5))
+		client.Close()
+	}()
+	proxy.ServeConn(context.Background(), accepted)
+}
+
+// printPayloads prints what the packets of a capture carry, and between whom.
+func printPayloads(packets *pcapgo.Reader) {
 	for p := range gopacket.NewPacketSource(packets, layers.LinkTypeEthernet).Packets() {
 		if app := p.ApplicationLayer(); app != nil {
 			fmt.Printf("%v: %s\n", p.NetworkLayer().NetworkFlow(), app.Payload())
 		}
 	}
-	// Output:
-	// 0.0.0.0->203.0.113.9: hello
-	// 203.0.113.9->0.0.0.0: hello
 }
 
 // echo dials a server that says what it hears.
@@ -80,25 +87,10 @@ func ExampleServe() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	proxy := &bridge.Proxy{
-		Handler:  bridge.Chain(),
-		Hop:      bridge.FixedHop(bridge.Addr{Host: "203.0.113.9", Port: 7}),
-		Dial:     echo,
-		Observer: feed.Observer(),
-	}
-	client, accepted := net.Pipe()
-	go func() {
-		io.WriteString(client, "hello")
-		io.ReadFull(client, make([]byte, 5))
-		client.Close()
-	}()
-	proxy.ServeConn(context.Background(), accepted)
+	proxy := &bridge.Proxy{Handler: bridge.Chain(), Hop: hop, Dial: echo, Observer: feed.Observer()}
+	serveHello(proxy)
 	feed.Close()
-	for p := range gopacket.NewPacketSource(packets, layers.LinkTypeEthernet).Packets() {
-		if app := p.ApplicationLayer(); app != nil {
-			fmt.Printf("%v: %s\n", p.NetworkLayer().NetworkFlow(), app.Payload())
-		}
-	}
+	printPayloads(packets)
 	reader.Close()
 	// Output:
 	// 0.0.0.0->203.0.113.9: hello
