@@ -32,6 +32,9 @@ type Config struct {
 	// SetHop makes the destination that the header names the hop of a bridge that has none. It is for Terminate.
 	SetHop bool
 
+	// Forward says what Dial does with the header that Terminate takes off.
+	Forward Forward
+
 	// MaxHeader bounds what follows the fixed 16 bytes of version 2. Zero means 4096, and the protocol's own limit
 	// is 65535.
 	MaxHeader int

@@ -126,19 +126,16 @@ func appendAddresses(b []byte, h *detect.ProxyHeader, familyAndTransport byte) (
 func appendTLVs(b []byte, tlvs []detect.TLV) (_ []byte, sum int, err error) {
 	for _, v := range tlvs {
 		if len(v.Value) > maxLen {
-			return nil, 0, fmt.Errorf("TLV %02x of %d bytes, at most %d fit", v.Type, len(v.Value), maxLen)
+			return nil, 0, tooLong(v)
 		}
-		b = append(b, v.Type)
-		b = binary.BigEndian.AppendUint16(b, uint16(len(v.Value)))
-		if v.Type != TypeCRC32C {
-			b = append(b, v.Value...)
-			continue
+		if v.Type == TypeCRC32C {
+			if sum > 0 || len(v.Value) != crc32cLen {
+				return nil, 0, errors.New("PP2_TYPE_CRC32C twice, or not of 4 bytes")
+			}
+			sum = len(b) + tlvHeaderLen
+			v.Value = make([]byte, crc32cLen)
 		}
-		if sum > 0 || len(v.Value) != crc32cLen {
-			return nil, 0, errors.New("PP2_TYPE_CRC32C twice, or not of 4 bytes")
-		}
-		sum = len(b)
-		b = append(b, make([]byte, crc32cLen)...)
+		b = appendTLV(b, v)
 	}
 	return b, sum, nil
 }

@@ -204,6 +204,12 @@ func TestSSL(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(s, want) {
 		t.Fatalf("ParseSSL(%x) = %+v, %v; want %+v", value, s, err, want)
 	}
+	if written, err := AppendSSL([]byte("x"), s); err != nil || !bytes.Equal(written, append([]byte("x"), value...)) {
+		t.Errorf("AppendSSL(%+v) = %x, %v; want %x behind an x", s, written, err, value)
+	}
+	if written, err := AppendSSL(nil, SSL{TLVs: []detect.TLV{{Value: make([]byte, 1<<16)}}}); err == nil || written != nil {
+		t.Errorf("AppendSSL of a TLV that is too long = %d bytes, %v", len(written), err)
+	}
 	if cn, ok := s.Get(SubtypeSSLCN); string(cn) != "a zo" || !ok {
 		t.Errorf("Get(CN) = %q, %v", cn, ok)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
@@ -14,9 +15,10 @@ import (
 // peer_closed, by the client.
 var ErrHealthCheck = errors.New("health check")
 
-// Terminate returns the layer that takes the header off. Its source becomes the flow's client.
+// Terminate returns the layer that takes the header off. Its source becomes the flow's client. With Config.Forward the
+// header goes on when the server side is dialled, which has to be by Dial.
 func Terminate(c Config) bridge.Layer {
-	return c.layer(bridge.VerbTerminate, c.takeOff)
+	return c.layer(c.Forward.verb(), c.takeOff)
 }
 
 // Relay returns the layer that passes the header on as it came, and at once: it dials and writes the header in one
@@ -26,8 +28,8 @@ func Relay(c Config) bridge.Layer {
 	return c.layer(bridge.VerbRelay, c.passOn)
 }
 
-// step consumes a header that is buffered.
-type step func(ctx context.Context, b *bridge.Bridge, h *detect.ProxyHeader) error
+// step consumes a header that is buffered. The context is for what comes next.
+type step func(ctx context.Context, b *bridge.Bridge, h *detect.ProxyHeader) (context.Context, error)
 
 func (c Config) layer(verb bridge.Verb, consume step) bridge.Layer {
 	handle := func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
@@ -42,7 +44,7 @@ func (c Config) layer(verb bridge.Verb, consume step) bridge.Layer {
 			return next(ctx, b)
 		}
 		b.Push(frameOf(h, verb))
-		if err := consume(ctx, b, h); err != nil {
+		if ctx, err = consume(ctx, b, h); err != nil {
 			return err
 		}
 		return next(ctx, b)
@@ -52,13 +54,10 @@ func (c Config) layer(verb bridge.Verb, consume step) bridge.Layer {
 
 // within reports whether a header was read on this connection already.
 func within(b *bridge.Bridge) bool {
-	for _, f := range b.Flow().Frames() {
-		if f.Proto == protoOf(1) || f.Proto == protoOf(2) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.Flow().Frames(), isHeader)
 }
+
+func isHeader(f bridge.Frame) bool { return f.Proto == protoOf(1) || f.Proto == protoOf(2) }
 
 func protoOf(version int) string { return fmt.Sprintf("proxy%d", version) }
 
@@ -126,20 +125,21 @@ func isHealthCheck(d *bridge.Desync, buffered []byte) bool {
 func healthCheck() error { return bridge.Fails(bridge.PeerClosed, bridge.ByClient, ErrHealthCheck) }
 
 // takeOff consumes the header for Terminate.
-func (c Config) takeOff(ctx context.Context, b *bridge.Bridge, h *detect.ProxyHeader) error {
+func (c Config) takeOff(ctx context.Context, b *bridge.Bridge, h *detect.ProxyHeader) (context.Context, error) {
 	_, n, err := bridge.Expect(ctx, b, bridge.Client, c.required, c.options(b)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	ctx = c.remember(ctx, h, b.Client.Buffered()[:n])
 	b.Take(bridge.Client, n)
 	noHop := b.Hop().IsZero()
 	switch {
 	case noHop && h.Command == detect.ProxyLocal:
-		return awaitUse(ctx, b)
+		return ctx, awaitUse(ctx, b)
 	case noHop && c.SetHop && h.Dst.IsValid() && h.Transport == detect.ProxyStream:
 		b.SetHop(bridge.AddrFrom(h.Dst))
 	}
-	return nil
+	return ctx, nil
 }
 
 // awaitUse waits until the sender of a LOCAL header says what it wants: most say nothing and close. Where a hop is
@@ -161,7 +161,7 @@ func anything(buf []byte) (struct{}, int, error) {
 }
 
 // passOn relays the header for Relay. It is a turn, so that Redial says it again.
-func (c Config) passOn(ctx context.Context, b *bridge.Bridge, _ *detect.ProxyHeader) error {
+func (c Config) passOn(ctx context.Context, b *bridge.Bridge, _ *detect.ProxyHeader) (context.Context, error) {
 	_, err := bridge.Turn(ctx, b, bridge.Client, c.required, c.options(b)...)
-	return err
+	return ctx, err
 }

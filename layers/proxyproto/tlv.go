@@ -2,6 +2,7 @@ package proxyproto
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/bridgeio/bridgeio/detect"
 )
@@ -48,6 +49,29 @@ func (s SSL) Get(subtype byte) (value []byte, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// AppendSSL appends the value of a PP2_TYPE_SSL, of which it is the inverse to ParseSSL. It fails when a TLV is too long.
+func AppendSSL(b []byte, s SSL) ([]byte, error) {
+	b = append(b, s.Client)
+	b = binary.BigEndian.AppendUint32(b, s.Verify)
+	for _, v := range s.TLVs {
+		if len(v.Value) > maxLen {
+			return nil, tooLong(v)
+		}
+		b = appendTLV(b, v)
+	}
+	return b, nil
+}
+
+func appendTLV(b []byte, v detect.TLV) []byte {
+	b = append(b, v.Type)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(v.Value)))
+	return append(b, v.Value...)
+}
+
+func tooLong(v detect.TLV) error {
+	return fmt.Errorf("TLV %02x of %d bytes, at most %d fit", v.Type, len(v.Value), maxLen)
 }
 
 // ParseSSL parses the value of a PP2_TYPE_SSL. It fails with a [*detect.MalformedError] unless its TLVs fill it.
