@@ -47,10 +47,14 @@ func (s *Server) entrance(l *listener) []bridge.Layer {
 			header.Trust = c.Allow
 		}
 	}
-	if len(header.Trust)+len(header.Auto) == 0 && header.Untrusted == proxyproto.Ignore {
-		return []bridge.Layer{s.access(l)}
+	var first []bridge.Layer
+	if c.isTransparent(l.kind) {
+		first = append(first, s.intercepted())
 	}
-	return []bridge.Layer{proxyproto.Terminate(header), s.access(l)}
+	if len(header.Trust)+len(header.Auto) > 0 || header.Untrusted != proxyproto.Ignore {
+		first = append(first, proxyproto.Terminate(header))
+	}
+	return append(first, s.access(l))
 }
 
 // access lets in whom Allow allows, where the client may say what is dialled, and
@@ -66,6 +70,8 @@ func (s *Server) access(l *listener) bridge.Layer {
 		case l.kind == haproxyOnly:
 			// Its sender was believed, and speaks for clients from anywhere.
 			b.SetHop(s.hop(b.Hop()))
+		case s.config.isTransparent(l.kind):
+			// The kernel has said where it goes, and the operator who comes here.
 		case fixed && l.kind == auto:
 			b.SetHop(connect)
 		case fixed && l.kind == tlsOnly:

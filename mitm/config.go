@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/mitm/ca"
 	"github.com/bridgeio/bridgeio/mitm/capture"
+	"github.com/bridgeio/bridgeio/mitm/intercept"
 	"github.com/bridgeio/bridgeio/mitm/policy"
 	"github.com/bridgeio/bridgeio/mitm/upstream"
 )
@@ -105,6 +107,17 @@ type Config struct {
 
 	// Terminate has TLS end here: the server is spoken to plainly.
 	Terminate bool
+
+	// Transparent is how the kernel brings Listen and TLS what clients mean for others; a
+	// flow's hop is what its client meant then. Other connections to these listeners end.
+	Transparent intercept.Mode
+
+	// Mark is the SO_MARK of connections to servers, by which the kernel's rules know ours;
+	// 0 is none. Source is the address that servers see, and SourceAddr what it is for
+	// that word. All of that is for Linux.
+	Mark       uint32
+	Source     Source
+	SourceAddr netip.Addr
 
 	// Rules say what becomes of flows, before all other options do; nil: nothing.
 	Rules *policy.Rules
@@ -212,10 +225,17 @@ func parsePrefix(s string) (netip.Prefix, error) {
 // defaultListen is where a Server without any listener listens.
 const defaultListen = "127.0.0.1:8080"
 
+// defaultTransparent is the same where the kernel brings connections: it does not bring those
+// of other hosts to loopback.
+const defaultTransparent = ":8080"
+
 // withDefaults returns c as New uses it, or says what is wrong with it.
 func (c Config) withDefaults() (Config, error) {
 	if len(c.Listen)+len(c.SOCKS)+len(c.HTTPConnect)+len(c.TLS)+len(c.HAProxy) == 0 {
 		c.Listen = []string{defaultListen}
+		if c.Transparent != intercept.None {
+			c.Listen = []string{defaultTransparent}
+		}
 	}
 	tls := make([]string, len(c.TLS))
 	for i, l := range c.TLS {
@@ -236,6 +256,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.NoSNI != "" && !isHost(c.NoSNI) {
 		return c, fmt.Errorf("the name for clients that send none: %q: want a host name in ASCII", c.NoSNI)
+	}
+	if (c.Transparent != intercept.None || c.Mark != 0 || c.Source != SourceOwn) && runtime.GOOS != "linux" {
+		return c, fmt.Errorf("transparent proxying, marks and source addresses: %w on %s", errors.ErrUnsupported, runtime.GOOS)
+	}
+	if c.Source == SourceAddr && !c.SourceAddr.IsValid() {
+		return c, errors.New("the source address: want an IP address")
 	}
 	if c.Allow == nil {
 		c.Allow = privateNetworks()
@@ -260,7 +286,7 @@ func (c Config) checkConnect() error {
 		return nil
 	case !isHost(to.Host):
 		return fmt.Errorf("connect %q: want a host name in ASCII, or an IP address", to.Host)
-	case to.Port == 0 && len(c.Listen) > 0:
+	case to.Port == 0 && len(c.Listen) > 0 && c.Transparent == intercept.None:
 		return fmt.Errorf("connect %s: want a port from 1 to 65535, nothing else says which", to.Host)
 	case to.Port == 0:
 		return nil

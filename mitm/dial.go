@@ -70,10 +70,22 @@ func (s *Server) dialTCP(ctx context.Context, hop bridge.Addr, f *bridge.Flow, o
 	if err != nil {
 		return nil, bridge.Fails(bridge.DNS, bridge.ByMITM, err)
 	}
-	d := net.Dialer{KeepAlive: s.keepAlive(), ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		return s.mayReach(f, address, operators)
+	egress, err := s.egress(f)
+	if err != nil {
+		return nil, bridge.Fails(bridge.Unreachable, bridge.ByMITM, err)
+	}
+	d := net.Dialer{KeepAlive: s.keepAlive(), Control: func(network, address string, c syscall.RawConn) error {
+		if err := s.mayReach(f, address, operators); err != nil {
+			return err
+		}
+		return egress.Control(network, address, c)
 	}}
-	c, err := d.DialContext(ctx, "tcp", bridge.Addr{Host: host, Port: hop.Port}.String())
+	to := bridge.Addr{Host: host, Port: hop.Port}.String()
+	c, err := d.DialContext(ctx, "tcp", to)
+	if err != nil && egress.Source.Port() != 0 && isPortTaken(err) {
+		egress.Source = netip.AddrPortFrom(egress.Source.Addr(), 0)
+		c, err = d.DialContext(ctx, "tcp", to)
+	}
 	if err != nil {
 		return nil, err
 	}

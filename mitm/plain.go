@@ -145,7 +145,7 @@ func slow(b *bridge.Bridge, rate int64) {
 	}
 }
 
-// operatorsKey is the context key of a hop that the operator has named.
+// operatorsKey is the context key of a hop that the operator has named, or the kernel.
 type operatorsKey struct{}
 
 // reroute has the flow go to the target that was decided, if there is one.

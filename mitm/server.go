@@ -108,7 +108,7 @@ func (s *Server) openAuthority() error {
 // ports a kernel that was asked for any has put them.
 func (s *Server) listen() error {
 	for _, wanted := range s.wanted() {
-		l, err := s.bind(wanted.Addr)
+		l, err := s.bind(wanted)
 		if err != nil {
 			return err // it says "listen" and the address
 		}
@@ -148,10 +148,13 @@ func (s *Server) wanted() []wantedListener {
 
 // bind listens on plain TCP: a multipath socket lacks options that the layers below
 // may want, and our peers are seldom multipath.
-func (s *Server) bind(addr string) (net.Listener, error) {
+func (s *Server) bind(wanted wantedListener) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: s.keepAlive()}
+	if s.config.isTransparent(wanted.kind) {
+		lc.Control = s.config.Transparent.Control
+	}
 	lc.SetMultipathTCP(false)
-	return lc.Listen(context.Background(), "tcp", addr)
+	return lc.Listen(context.Background(), "tcp", wanted.Addr)
 }
 
 // Listening is one address that a Server listens on.

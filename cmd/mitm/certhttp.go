@@ -20,6 +20,7 @@ type certHTTP string
 func (c *certHTTP) define(f *pflag.FlagSet) {
 	add(f, "certhttp", "[IP:]PORT", "a plain HTTP page with the CA certificate and how to install it; without IP on 127.0.0.1", func(v string) error {
 		addr, err := autoAddr(v)
+		addr = orLoopback(addr)
 		if err == nil {
 			err = checkIPPort(addr)
 		}

@@ -44,19 +44,23 @@ func listenAddr(v string) (string, error) {
 	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
 }
 
-// autoAddr completes the address of a --listen: without a host it is loopback's.
+// autoAddr completes HOST:PORT or PORT.
 func autoAddr(v string) (string, error) {
 	if _, err := strconv.ParseUint(v, 10, 16); err == nil {
-		return "127.0.0.1:" + v, nil
+		return ":" + v, nil
 	}
-	host, port, err := net.SplitHostPort(v)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(v); err != nil {
 		return "", errors.New("want HOST:PORT or PORT")
 	}
-	if host == "" {
-		host = "127.0.0.1"
+	return v, nil
+}
+
+// orLoopback is an address as it is, or that of loopback where it has no host.
+func orLoopback(addr string) string {
+	if strings.HasPrefix(addr, ":") {
+		return "127.0.0.1" + addr
 	}
-	return net.JoinHostPort(host, port), nil
+	return addr
 }
 
 // duration sets a limit from seconds or a Go duration; 0 means off, which is what a

@@ -21,6 +21,7 @@ import (
 	"github.com/bridgeio/bridgeio/mitm"
 	"github.com/bridgeio/bridgeio/mitm/ca"
 	"github.com/bridgeio/bridgeio/mitm/flowlog"
+	"github.com/bridgeio/bridgeio/mitm/intercept"
 	"github.com/bridgeio/bridgeio/mitm/policy"
 )
 
@@ -64,6 +65,7 @@ func newRun(s streams, use string) *cobra.Command {
 	f.SortFlags = false
 	bridgeOptions(f, &o.config)
 	gatewayOptions(f, &o.config)
+	transparentOptions(f, &o.config)
 	limitOptions(f, &o.config.Limits)
 	o.tls.define(f, &o.config)
 	o.rules.define(f)
@@ -93,6 +95,11 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	o.config.Log = log
+	for i, addr := range o.config.Listen {
+		if o.config.Transparent == intercept.None { // else the kernel brings connections of other hosts
+			o.config.Listen[i] = orLoopback(addr)
+		}
+	}
 	for _, name := range o.misnamed {
 		log.Warn("no option is set by this variable", "name", name)
 	}

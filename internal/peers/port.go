@@ -40,16 +40,17 @@ func ReservePort() (port int, release func(), err error) {
 	return 0, nil, errors.New("reserve port: a hundred were in use")
 }
 
-// listening reports whether somebody listens on each of the ports.
-func listening(ports []int) (bool, error) {
+// listening reports whether somebody listens on each of the ports, in the network of a process.
+func listening(pid int, ports []int) (bool, error) {
 	wanted := map[int]bool{}
 	for _, p := range ports {
 		wanted[p] = true
 	}
-	for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+	for _, table := range []string{"tcp", "tcp6"} {
+		name := fmt.Sprintf("/proc/%d/net/%s", pid, table)
 		f, err := os.Open(name)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // a kernel without IPv6
+			continue // a kernel without IPv6, or a process that has ended
 		}
 		if err != nil {
 			return false, err

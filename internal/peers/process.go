@@ -56,6 +56,10 @@ type Program struct {
 	// and that user its folder.
 	Nobody bool
 
+	// Namespace is the network namespace that it runs in, by its name; "" is ours. It takes
+	// root.
+	Namespace string
+
 	// Debris lists files outside of its folder that it leaves when it is killed.
 	Debris []string
 }
@@ -89,7 +93,12 @@ func Start(ctx context.Context, p Program) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	proc := &Process{Dir: dir, prog: p, done: make(chan struct{})}
-	proc.cmd = exec.Command(file, in(dir, p.Args)...)
+	args := in(dir, p.Args)
+	if p.Namespace != "" {
+		args = append([]string{"netns", "exec", p.Namespace, file}, args...)
+		file = "ip"
+	}
+	proc.cmd = exec.Command(file, args...)
 	proc.cmd.Dir = dir
 	proc.cmd.Env = append(environ(os.Environ()), in(dir, p.Env)...)
 	proc.cmd.Stdout, proc.cmd.Stderr = &proc.stdout, &proc.stderr
@@ -198,7 +207,7 @@ func (p *Process) ready() (bool, error) {
 	if p.prog.Ready != nil {
 		return p.prog.Ready(p.Stderr()), nil
 	}
-	return listening(p.prog.Ports)
+	return listening(p.Pid(), p.prog.Ports)
 }
 
 // Stdout returns what the program has written to it so far.

@@ -1,0 +1,95 @@
+package mitm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"github.com/bridgeio/bridgeio/bridge"
+	"github.com/bridgeio/bridgeio/mitm/intercept"
+)
+
+// Source says which address servers see.
+type Source uint8
+
+const (
+	SourceOwn      Source = iota // the host's, as it chooses
+	SourceClientIP               // the client's, with a port of its own
+	SourceClient                 // the client's, and its port
+	SourceAddr                   // Config.SourceAddr
+)
+
+// isTransparent reports whether the kernel brings a kind of listener what clients mean for
+// others.
+func (c Config) isTransparent(k kind) bool {
+	return c.Transparent != intercept.None && (k == auto || k == tlsOnly)
+}
+
+// intercepted sets the hop of a flow to what its client meant to reach. A connection that was
+// made to us leads nowhere: to dial it would come back, for ever.
+func (s *Server) intercepted() bridge.Layer {
+	return bridge.Layer{Name: "transparent", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+		c, err := socketOf(b.Client.Unwrap())
+		if err != nil {
+			return err
+		}
+		to, err := s.config.Transparent.Destination(c)
+		if err == nil && s.isListener(to.Addr(), to.Port()) {
+			err = intercept.ErrDirect
+		}
+		switch {
+		case errors.Is(err, intercept.ErrDirect):
+			s.logLoop(c.LocalAddr().String())
+			return bridge.Fails(bridge.Loop, bridge.ByMITM, err)
+		case err != nil:
+			return fmt.Errorf("original destination: %w", err)
+		}
+		b.SetHop(s.hop(bridge.AddrFrom(to)))
+		return next(context.WithValue(ctx, operatorsKey{}, true), b)
+	}}
+}
+
+// socketOf returns the socket below what watches it.
+func socketOf(c net.Conn) (*net.TCPConn, error) {
+	for {
+		switch inner := c.(type) {
+		case *net.TCPConn:
+			return inner, nil
+		case interface{ NetConn() net.Conn }:
+			c = inner.NetConn()
+		default:
+			return nil, fmt.Errorf("%T is no TCP socket", c)
+		}
+	}
+}
+
+// egress is how a flow's server is connected to.
+func (s *Server) egress(f *bridge.Flow) (intercept.Egress, error) {
+	e := intercept.Egress{Mark: s.config.Mark}
+	switch s.config.Source {
+	case SourceOwn:
+		return e, nil
+	case SourceAddr:
+		e.Source = netip.AddrPortFrom(s.config.SourceAddr, 0)
+		return e, nil
+	}
+	client := f.Client()
+	ip, ok := client.IP()
+	if !ok {
+		return e, fmt.Errorf("the client's address, %q, is not known", client)
+	}
+	e.Source = netip.AddrPortFrom(ip, 0)
+	if s.config.Source == SourceClient {
+		e.Source = netip.AddrPortFrom(ip, client.Port)
+	}
+	return e, nil
+}
+
+// isPortTaken reports whether a server can't be connected to since the client's own port is
+// in use with it: by a connection that was there before, and is remembered.
+func isPortTaken(err error) bool {
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL)
+}
