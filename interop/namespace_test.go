@@ -7,12 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"testing"
 
 	"github.com/bridgeio/bridgeio/internal/peers"
-	"golang.org/x/sys/unix"
 )
 
 // A namespace is a network of its own: what listens in it is seen by nobody else, so
@@ -82,30 +80,7 @@ func (n namespace) within(t *testing.T, f func() error) {
 	}
 }
 
-// enter gives the thread back as it was: were it to end instead, the kernel would kill
-// the programs that it has started.
-func (n namespace) enter(f func() error) error {
-	runtime.LockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		return err
-	}
-	defer home.Close()
-	there, err := os.Open("/run/netns/" + string(n))
-	if err != nil {
-		return err
-	}
-	defer there.Close()
-	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter %s: %w", n, err)
-	}
-	err = f()
-	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
-		panic(fmt.Sprintf("leave %s: %v", n, err)) // the thread is good for nothing now
-	}
-	runtime.UnlockOSThread()
-	return err
-}
+func (n namespace) enter(f func() error) error { return peers.Within(string(n), f) }
 
 // ports numbers the clients: in the flow log they are told apart by their addresses.
 var ports atomic.Uint32

@@ -93,18 +93,13 @@ func Start(ctx context.Context, p Program) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	proc := &Process{Dir: dir, prog: p, done: make(chan struct{})}
-	args := in(dir, p.Args)
-	if p.Namespace != "" {
-		args = append([]string{"netns", "exec", p.Namespace, file}, args...)
-		file = "ip"
-	}
-	proc.cmd = exec.Command(file, args...)
+	proc.cmd = exec.Command(file, in(dir, p.Args)...)
 	proc.cmd.Dir = dir
 	proc.cmd.Env = append(environ(os.Environ()), in(dir, p.Env)...)
 	proc.cmd.Stdout, proc.cmd.Stderr = &proc.stdout, &proc.stderr
 	proc.cmd.SysProcAttr = attributes(p.Nobody)
 	proc.cmd.WaitDelay = outputDelay
-	if err := proc.cmd.Start(); err != nil {
+	if err := Within(p.Namespace, proc.cmd.Start); err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
 	}
