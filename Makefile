@@ -17,7 +17,7 @@ test: ## everything a change must pass; installs what it needs (Debian, root)
 full: ## the same, repeated, with whole matrices and FUZZ_S=1800; writes interop/FULL.md
 	@$(VERIFY) full
 
-lint: ## gofumpt, go vet, staticcheck
+lint: ## gofumpt, go vet, staticcheck, builds for macOS and Windows
 	@$(VERIFY) lint
 
 fmt: ## formats every file

@@ -17,8 +17,21 @@ func lintAll(ctx context.Context, out io.Writer) (tally, error) {
 		formatted(ctx, out),
 		command(ctx, out, "go", "vet", "./..."),
 		command(ctx, out, "go", "tool", "-modfile=tools/go.mod", "staticcheck", "./..."),
+		elsewhere(ctx, out, "darwin"),
+		elsewhere(ctx, out, "windows"),
 		noHosts(os.DirFS(".")),
 	)
+}
+
+// elsewhere builds what is not about this machine for another system.
+func elsewhere(ctx context.Context, out io.Writer, goos string) error {
+	cmd := prepare(ctx, "go", "build", "./bridge/...", "./detect/...", "./layers/...", "./mitm/...", "./cmd/...")
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build for %s: %w", goos, err)
+	}
+	return nil
 }
 
 // formatted fails when gofumpt would change a file; it lists those, and exits 0.
