@@ -1,0 +1,22 @@
+// Package tproxy has the Linux kernel bring connections to a proxy that their clients know nothing of: nftables rules for
+// REDIRECT and TPROXY, the routes that TPROXY needs, and the switches below /proc/sys. It takes all of that back, and says
+// what is missing.
+//
+//	rules := tproxy.Rules{Mode: tproxy.TPROXY, Port: 8080, Interfaces: []string{"eth1"}}
+//	down, err := rules.Up(ctx, log)
+//	...
+//	err = down(ctx)
+//
+// What a host needs is text first ([Rules.Commands], [Rules.Script]), for which no rights are needed, on any system.
+// [Rules.Apply] does what is missing of it, by the programs nft and ip: doing it twice is the same as doing it once.
+// [Down] finds what is ours by its name: the table inet mitm, the routing table 7746 and the mark 0x2000000. For what the
+// switches were before, there is a file in /run/mitm, or in XDG_RUNTIME_DIR where /run can't be written to, one for each
+// network namespace. So a program that ended without taking its rules back does no harm that Down can't undo.
+//
+// TPROXY is as the kernel describes it (Documentation/networking/tproxy.rst): packets whose socket is on this host get a
+// mark, by which a routing rule says that every address is local. Connections that exist when the rules come are not kept
+// with TPROXY: their next packet goes to the proxy, which knows nothing of them.
+//
+// The listener is not made here, and UDP is not brought to it. Where connections of this host are chosen by control group,
+// the group must exist before the rules do; nft knows it by its number, so one that was made anew is another.
+package tproxy

@@ -1,0 +1,213 @@
+package tproxy
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Diagnose checks what the rules need on this host, and changes nothing. up is the command that
+// puts the rules up, for what it would help against. The rules must pass Check.
+func (r Rules) Diagnose(ctx context.Context, up string) []Finding {
+	var all []Finding
+	h := host{show: func(string) {}}
+	if here, err := h.here(r); err != nil {
+		return append(all, problem(err.Error(), "a kernel with IPv6, turned on: sysctl -w net.ipv6.conf.all.disable_ipv6=0"))
+	} else if here.Family != r.Family {
+		all = append(all, ok("IPv6 is turned off here, and needs no rules"))
+		r = here
+	}
+	rights, isAdmin := checkRights()
+	all = append(all, rights...)
+	for _, program := range []command{{name: "nft", args: []string{"--version"}}, {name: "ip", args: []string{"-V"}}} {
+		all = append(all, checkProgram(ctx, program))
+	}
+	if isAdmin {
+		all = append(all, r.checkKernel(ctx), r.checkTable(ctx, up))
+	}
+	for _, f := range r.families() {
+		if r.Mode == TPROXY {
+			all = append(all, checkRoutes(ctx, f)...)
+		}
+	}
+	all = append(all, r.checkSettings()...)
+	for _, f := range r.families() {
+		all = append(all, r.checkListener(f))
+	}
+	return all
+}
+
+func checkRights() (all []Finding, isAdmin bool) {
+	caps, err := capabilities()
+	if err != nil {
+		return []Finding{problem(err.Error(), "mount /proc")}, false
+	}
+	isAdmin = caps.has(capNetAdmin)
+	if isAdmin {
+		all = append(all, ok("CAP_NET_ADMIN is there: rules can be changed"))
+	} else {
+		all = append(all, problem("CAP_NET_ADMIN is missing: rules can be neither changed nor seen", "run it as root"))
+	}
+	if isAdmin || caps.has(capNetRaw) {
+		return append(all, ok("sockets may be transparent and have marks")), isAdmin
+	}
+	return append(all, problem("CAP_NET_RAW is missing: sockets can't be transparent or have marks", "setcap cap_net_raw+ep $(command -v mitm)")), false
+}
+
+// checkProgram has a program say its version.
+func checkProgram(ctx context.Context, c command) Finding {
+	if _, err := c.path(); err != nil {
+		return problem(err.Error(), "apt-get install nftables iproute2")
+	}
+	out, err := c.run(ctx)
+	if err != nil {
+		return problem(err.Error(), "apt-get install nftables iproute2")
+	}
+	return ok(fmt.Sprintf("%s is there: %s", c.name, strings.TrimSpace(string(out))))
+}
+
+// checkKernel has nft try the rules without putting them up.
+func (r Rules) checkKernel(ctx context.Context) Finding {
+	_, err := command{name: "nft", args: []string{"-c", "-f", "-"}, stdin: r.Script()}.run(ctx)
+	if err != nil {
+		features := "NFT_REDIR, NFT_FIB_INET"
+		if r.Mode == TPROXY {
+			features = "NFT_TPROXY, NFT_SOCKET, NFT_FIB_INET"
+		}
+		return problem(err.Error(), "a kernel with "+features+"; modprobe may load them")
+	}
+	return ok("the kernel takes the rules")
+}
+
+func (r Rules) checkTable(ctx context.Context, up string) Finding {
+	list, err := listTable(ctx)
+	switch {
+	case err != nil:
+		return problem(err.Error(), up)
+	case list == "":
+		return problem("the rules are not up: there is no table inet "+tableName, up)
+	case !isListed(list, r.Script()):
+		return problem("the table inet "+tableName+" has other rules than these", up)
+	}
+	return ok("the rules are up: table inet " + tableName)
+}
+
+func checkRoutes(ctx context.Context, f Family) []Finding {
+	name := familyName(f)
+	var all []Finding
+	priorities, err := listRules(ctx, f)
+	switch {
+	case err != nil:
+		all = append(all, problem(err.Error(), addRule(f).String()))
+	case len(priorities) == 0:
+		all = append(all, problem("the rule that routes marked packets of "+name+" is missing", addRule(f).String()))
+	default:
+		all = append(all, ok(fmt.Sprintf("marked packets of %s are routed by table %d", name, routeTable)))
+	}
+	hasRoute, err := listRoute(ctx, f)
+	switch {
+	case err != nil:
+		return append(all, problem(err.Error(), addRoute(f).String()))
+	case !hasRoute:
+		return append(all, problem(fmt.Sprintf("table %d has no route of %s to this host", routeTable, name), addRoute(f).String()))
+	}
+	return append(all, ok(fmt.Sprintf("table %d has a route of %s to this host", routeTable, name)))
+}
+
+func familyName(f Family) string {
+	if f == IPv6 {
+		return "IPv6"
+	}
+	return "IPv4"
+}
+
+// checkSettings checks the switches, and says what strict filters mean.
+func (r Rules) checkSettings() []Finding {
+	var all []Finding
+	for _, s := range r.settings() {
+		files, err := s.unmet()
+		if err != nil {
+			all = append(all, problem(err.Error(), "mount /proc"))
+			continue
+		}
+		if len(files) > 0 {
+			all = append(all, problem(s.notMet(files), s.String()))
+		} else {
+			all = append(all, ok(s.met()))
+		}
+	}
+	if r.forwarded() && r.Family.has(IPv4) {
+		all = append(all, checkFilter())
+	}
+	return all
+}
+
+// notMet says for which files it is not met.
+func (s setting) notMet(files []string) string {
+	if s.from == "" {
+		return strings.ReplaceAll(s.pattern, "/", ".") + " is not " + s.to
+	}
+	for i := range files {
+		files[i] = dotted(files[i])
+	}
+	return fmt.Sprintf("%s: %s", strings.Join(files, ", "), s.from)
+}
+
+// met says that it is.
+func (s setting) met() string {
+	name := strings.ReplaceAll(s.pattern, "/", ".")
+	switch {
+	case s.unless != "":
+		return fmt.Sprintf("%s needs no change", name)
+	case s.from != "":
+		return fmt.Sprintf("%s is nowhere %s", name, s.from)
+	}
+	return fmt.Sprintf("%s is %s", name, s.to)
+}
+
+// checkFilter looks at rp_filter (ip-sysctl.rst): the larger of an interface's value and that of all counts.
+// A strict one is no obstacle to rules, only to clients that come in elsewhere than the way back to them is.
+func checkFilter() Finding {
+	const strict = "1"
+	values, err := matching("net/ipv4/conf/*/rp_filter")
+	if err != nil {
+		return problem(err.Error(), "mount /proc")
+	}
+	all := values["net/ipv4/conf/all/rp_filter"]
+	for _, value := range values {
+		if max(value, all) == strict {
+			return ok("net.ipv4.conf.*.rp_filter is strict somewhere: clients must come in where the way back to them is")
+		}
+	}
+	return ok("net.ipv4.conf.*.rp_filter is nowhere strict")
+}
+
+// checkListener looks for the proxy.
+func (r Rules) checkListener(f Family) Finding {
+	fix := fmt.Sprintf("mitm --transparent %s --listen %d", r.Mode, r.Port)
+	v4, err := readListeners("/proc/thread-self/net/tcp", r.Port)
+	if err != nil {
+		return problem(err.Error(), "mount /proc")
+	}
+	v6, err := readListeners("/proc/thread-self/net/tcp6", r.Port)
+	if err != nil && f == IPv6 {
+		return problem(err.Error(), "mount /proc")
+	}
+	name := familyName(f)
+	switch isReached, onlyLoopback := r.reached(f, v4, v6); {
+	case isReached:
+		return ok(fmt.Sprintf("something listens on port %d for %s", r.Port, name))
+	case onlyLoopback:
+		return problem(fmt.Sprintf("what listens on port %d for %s is at loopback, where connections of other hosts do not come", r.Port, name), fix)
+	}
+	return problem(fmt.Sprintf("nothing listens on port %d for %s", r.Port, name), fix)
+}
+
+func readListeners(file string, port uint16) ([]listener, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return parseListeners(string(text), port), nil
+}

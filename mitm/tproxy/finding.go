@@ -1,0 +1,96 @@
+package tproxy
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Finding is what became of one check.
+type Finding struct {
+	OK   bool
+	What string // is right, or wrong
+	Fix  string // the command that helps, or what else does; empty if OK
+}
+
+func ok(what string) Finding           { return Finding{OK: true, What: what} }
+func problem(what, fix string) Finding { return Finding{What: what, Fix: fix} }
+
+// listener is the address of a socket that listens, as far as it matters here.
+type listener struct{ any, loopback bool }
+
+// parseListeners reads those at a port from /proc/net/tcp or tcp6 (proc_net_tcp.rst).
+func parseListeners(text string, port uint16) []listener {
+	const listening = "0A" // TCP_LISTEN
+	var all []listener
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 4 || fields[3] != listening {
+			continue
+		}
+		addr, number, _ := strings.Cut(fields[1], ":")
+		if n, err := strconv.ParseUint(number, 16, 16); err != nil || uint16(n) != port {
+			continue
+		}
+		if ip, isAddr := parseSocketAddr(addr); isAddr {
+			all = append(all, listener{ip.IsUnspecified(), ip.IsLoopback()})
+		}
+	}
+	return all
+}
+
+// parseSocketAddr reads an address whose words of 32 bits are in the host's order.
+func parseSocketAddr(text string) (netip.Addr, bool) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b)%4 != 0 {
+		return netip.Addr{}, false
+	}
+	for word := range slices.Chunk(b, 4) {
+		binary.NativeEndian.PutUint32(word, binary.BigEndian.Uint32(word))
+	}
+	addr, isAddr := netip.AddrFromSlice(b)
+	return addr.Unmap(), isAddr
+}
+
+// reached reports whether connections of a family reach one of the listeners of IPv4 or IPv6, of
+// which one for every address of IPv6 is for IPv4 too.
+func (r Rules) reached(f Family, v4, v6 []listener) (isReached, onlyLoopback bool) {
+	suits := v4
+	if f == IPv6 {
+		suits = v6
+	} else {
+		for _, l := range v6 {
+			if l.any {
+				suits = append(suits, l)
+			}
+		}
+	}
+	for _, l := range suits {
+		if !l.loopback || !r.forwarded() {
+			return true, false
+		}
+	}
+	return false, len(suits) > 0
+}
+
+// size is how many objects of nftables a script makes: the table, chains and rules.
+func size(script string) int {
+	objects := 0
+	for line := range strings.Lines(script) {
+		isRule := strings.HasPrefix(line, "\t\t") && !strings.HasPrefix(line, "\t\ttype ")
+		if isRule || strings.HasPrefix(line, "table ") || strings.HasPrefix(line, "\tchain ") {
+			objects++
+		}
+	}
+	return objects
+}
+
+// isListed reports whether a table, as nft lists it with handles, is the one of the script.
+func isListed(list, script string) bool {
+	_, wanted, _ := strings.Cut(script, "comment ")
+	wanted, _, _ = strings.Cut(wanted, "\n")
+	return strings.Contains(list, "comment "+wanted) && strings.Count(list, "# handle ") == size(script)
+}

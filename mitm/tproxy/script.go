@@ -1,0 +1,210 @@
+package tproxy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Script returns the rules in nft's language, for "nft -f -": one table, inet mitm, that
+// takes the place of the one that may be there, all at once. The rules must pass Check.
+func (r Rules) Script() string {
+	chains := r.chains()
+	return "add table inet " + tableName + "\n" +
+		"delete table inet " + tableName + "\n" +
+		"table inet " + tableName + " {\n" +
+		"\tcomment \"" + comment(chains) + "\"\n" +
+		chains +
+		"}\n"
+}
+
+// comment names the chains in the kernel's table, so that one can see later whether they
+// are those that were asked for: how nft lists rules differs by its version.
+func comment(chains string) string {
+	sum := sha256.Sum256([]byte(chains))
+	return "mitm " + hex.EncodeToString(sum[:8])
+}
+
+func (r Rules) chains() string {
+	var s script
+	s.chain("pass", "",
+		fmt.Sprintf("meta mark %#x accept", r.mark()),
+		"fib daddr type { local, broadcast, anycast, multicast } accept")
+	s.rules(r.excluded()...)
+	s.end()
+	if r.Mode == TPROXY {
+		r.divert(&s)
+	} else {
+		r.redirect(&s)
+	}
+	return s.String()
+}
+
+// reserved are addresses that no router forwards: RFC 6890 tables 1 to 20, without those
+// that some networks use all the same.
+var reserved = [...]netip.Prefix{
+	netip.PrefixFrom(netip.AddrFrom4([4]byte{0}), 8),
+	netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8),
+	netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254}), 16),
+	netip.PrefixFrom(netip.AddrFrom4([4]byte{224}), 3),
+	netip.PrefixFrom(netip.IPv6Unspecified(), 127), // and ::1
+	netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfe, 0x80}), 10),
+	netip.PrefixFrom(netip.AddrFrom16([16]byte{0xff}), 8),
+}
+
+// excluded are the rules for destinations that are left alone, with those of the operator.
+func (r Rules) excluded() []string {
+	var v4, v6 []string
+	for _, p := range mergePrefixes(append(reserved[:len(reserved):len(reserved)], r.Exclude...)) {
+		if p.Addr().Is4() {
+			v4 = append(v4, p.String())
+		} else {
+			v6 = append(v6, p.String())
+		}
+	}
+	return []string{
+		"ip daddr { " + strings.Join(v4, ", ") + " } accept",
+		"ip6 daddr { " + strings.Join(v6, ", ") + " } accept",
+	}
+}
+
+// redirect writes the chains of NAT. They see the first packet of a connection alone; the
+// kernel's table of connections does the rest.
+func (r Rules) redirect(s *script) {
+	to := fmt.Sprintf("%s%s redirect to :%d", r.onlyFamily(), r.ports(), r.Port)
+	if r.forwarded() {
+		s.chain("prerouting", "type nat hook prerouting priority -100; policy accept;", "jump pass", r.interfaces()+" "+to)
+		s.end()
+	}
+	if r.local() {
+		s.chain("output", "type nat hook output priority -100; policy accept;", "jump pass")
+		for _, who := range r.owners() {
+			s.rules(who + " " + to)
+		}
+		s.end()
+	}
+}
+
+// divert writes the chains of TPROXY: they see each packet. One whose socket is here
+// already (of a connection that was brought, or that is made with an address that is not
+// ours) gets the mark that routes it to that socket; a listener that takes every address is
+// not meant by that. Another one, which the rules want, gets the proxy's listener.
+func (r Rules) divert(s *script) {
+	bit := fmt.Sprintf("%#x", divertMark)
+	mark := "meta mark set meta mark | " + bit
+	isMarked := "& " + bit + " == " + bit
+
+	s.chain("divert", "",
+		"socket wildcard 1 return",
+		"socket transparent 1 "+mark+" accept")
+	s.end()
+	s.chain("prerouting", "type filter hook prerouting priority mangle; policy accept;",
+		"meta l4proto != tcp accept", "jump divert", "jump pass")
+	if r.forwarded() {
+		r.tproxy(s, r.interfaces()+" "+r.ports(), mark+" accept")
+	}
+	if r.local() {
+		r.tproxy(s, `iifname "lo" meta l4proto tcp meta mark `+isMarked, "accept")
+	}
+	s.end()
+	if !r.local() {
+		return
+	}
+	// What a connection's first packet got, all others get by the kernel's table of
+	// connections: a socket that was closed has no owner, but has packets to send still.
+	s.chain("output", "type route hook output priority mangle; policy accept;",
+		"meta l4proto != tcp accept", "ct direction reply accept",
+		"ct mark "+isMarked+" "+mark+" accept", "jump pass")
+	for _, who := range r.owners() {
+		s.rules(fmt.Sprintf("ct state new %s%s %s ct mark set ct mark | %s %s accept", r.onlyFamily(), who, r.ports(), bit, mark))
+	}
+	s.end()
+}
+
+// tproxy writes the statement for each family.
+func (r Rules) tproxy(s *script, match, then string) {
+	if r.Family.has(IPv4) {
+		s.rules(fmt.Sprintf("%s meta nfproto ipv4 tproxy ip to :%d %s", match, r.Port, then))
+	}
+	if r.Family.has(IPv6) {
+		s.rules(fmt.Sprintf("%s meta nfproto ipv6 tproxy ip6 to :%d %s", match, r.Port, then))
+	}
+}
+
+// onlyFamily is a match for the one family that is asked for, and a space; empty if both are.
+func (r Rules) onlyFamily() string {
+	switch {
+	case !r.Family.has(IPv6):
+		return "meta nfproto ipv4 "
+	case !r.Family.has(IPv4):
+		return "meta nfproto ipv6 "
+	}
+	return ""
+}
+
+func (r Rules) ports() string {
+	if len(r.Ports) == 0 {
+		return "meta l4proto tcp"
+	}
+	return "tcp dport " + set(mergePorts(r.Ports), "%s")
+}
+
+func (r Rules) interfaces() string {
+	if len(r.Interfaces) == 0 {
+		return `iifname != "lo"`
+	}
+	return "iifname " + set(r.Interfaces, "%q")
+}
+
+// owners are matches for the sockets of this host that are chosen.
+func (r Rules) owners() []string {
+	var all []string
+	if len(r.Users) > 0 {
+		all = append(all, "meta skuid "+set(r.Users, "%d"))
+	}
+	for _, name := range r.Cgroups {
+		all = append(all, fmt.Sprintf("socket cgroupv2 level %d %q", cgroupLevel(name), name))
+	}
+	return all
+}
+
+// cgroupLevel is how deep a control group lies in its hierarchy, which is mounted one
+// folder deeper where there are groups of version 1 too.
+func cgroupLevel(name string) int {
+	return strings.Count(strings.TrimPrefix(name, "unified/"), "/") + 1
+}
+
+// set is a set in nft's language, without repetitions: it refuses those.
+func set[T comparable](elements []T, format string) string {
+	seen := map[T]bool{}
+	var words []string
+	for _, e := range elements {
+		if !seen[e] {
+			words = append(words, fmt.Sprintf(format, e))
+		}
+		seen[e] = true
+	}
+	return "{ " + strings.Join(words, ", ") + " }"
+}
+
+// script is text in nft's language, under way.
+type script struct{ strings.Builder }
+
+// chain begins a chain; kind is empty where others jump to it.
+func (s *script) chain(name, kind string, rules ...string) {
+	fmt.Fprintf(s, "\tchain %s {\n", name)
+	if kind != "" {
+		s.rules(kind)
+	}
+	s.rules(rules...)
+}
+
+func (s *script) rules(rules ...string) {
+	for _, rule := range rules {
+		fmt.Fprintf(s, "\t\t%s\n", rule)
+	}
+}
+
+func (s *script) end() { s.WriteString("\t}\n") }
