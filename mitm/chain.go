@@ -37,7 +37,7 @@ func (s *Server) chain(l *listener) bridge.Handler {
 // then, when it is known who the client is, the access rules.
 func (s *Server) entrance(l *listener) []bridge.Layer {
 	c := s.config
-	header := proxyproto.Config{Trust: c.AcceptProxy, Auto: c.AutoProxy}
+	header := proxyproto.Config{Trust: c.AcceptProxy, Auto: c.AutoProxy, Forward: c.ProxyHeader}
 	if c.RejectUntrustedProxy {
 		header.Untrusted = proxyproto.Reject
 	}

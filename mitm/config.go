@@ -96,6 +96,13 @@ type Config struct {
 	AcceptProxy, AutoProxy []netip.Prefix
 	RejectUntrustedProxy   bool
 
+	// ProxyHeader says what becomes of a PROXY header that was believed. Servers of other
+	// flows are sent one of version SendProxy, 1 or 2; 0 is none. ProxyTLVs are in those of
+	// version 2 that are written here.
+	ProxyHeader ProxyHeader
+	SendProxy   int
+	ProxyTLVs   ProxyTLVs
+
 	// NonTLS says what becomes of flows that are not TLS. Where they are not simply relayed,
 	// the client is waited for first: one that is silent for a second counts as none that
 	// speaks TLS.
@@ -249,6 +256,9 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	if err := c.checkConnect(); err != nil {
+		return c, err
+	}
+	if err := c.checkProxy(); err != nil {
 		return c, err
 	}
 	if to := c.NonTLSTarget; c.NonTLS == NonTLSRedirect && (!isHost(to.Host) || to.Port == 0) {

@@ -29,10 +29,13 @@ func (s *Server) dial(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net
 }
 
 func (s *Server) dialHop(ctx context.Context, hop bridge.Addr, f *bridge.Flow, operators bool) (net.Conn, error) {
+	dial := s.dialTCP
 	if s.upstream != nil {
-		return s.dialUpstream(ctx, hop, f, operators)
+		dial = s.dialUpstream
 	}
-	return s.dialTCP(ctx, hop, f, operators)
+	return s.sendProxy(func(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net.Conn, error) {
+		return dial(ctx, hop, f, operators)
+	})(ctx, hop, f)
 }
 
 // dialForward connects a flow whose requests the HTTP proxy forwards by itself: no handler is

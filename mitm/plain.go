@@ -21,7 +21,7 @@ const silence = time.Second
 
 // isGated reports whether the flows of a listener are decided upon first.
 func (s *Server) isGated(l *listener) bool {
-	return l.kind == tlsOnly || s.config.Terminate || s.config.ClientCAs != nil || s.config.Rules != nil ||
+	return l.kind == tlsOnly || s.config.Terminate || s.config.ClientCAs != nil || s.config.Rules != nil || s.config.tellsAuthority() ||
 		s.config.NonTLS == NonTLSEncrypt || s.config.NonTLS == NonTLSRedirect
 }
 

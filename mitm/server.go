@@ -60,6 +60,7 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	config.warnOfProxyTLVs()
 	s := &Server{config: config}
 	if err := s.openAuthority(); err != nil {
 		return nil, err

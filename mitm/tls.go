@@ -40,6 +40,7 @@ func (s *Server) tls(l *listener) bridge.Layer {
 		case len(s.config.Auth) > 0:
 			return bridge.Fails(bridge.Auth, bridge.ByMITM, errors.New("a client that only names a server shows no credentials"))
 		}
+		ctx = withServerName(ctx, hello)
 		d := s.decide(b.Flow(), hello)
 		if ctx, err = s.reroute(ctx, b, d.Target, l.port); err != nil {
 			return err
@@ -67,6 +68,7 @@ func (s *Server) decided(f *bridge.Flow, l *listener, hello *detect.ClientHello,
 		return s.bridged(f, l.port, d)
 	}
 	return tlsbridge.Terminate(tlsbridge.TerminateConfig{
+		ALPN:        s.toldALPN(hello),
 		Certificate: s.serverCertificate,
 		Server:      bridge.Addr{Host: cmp.Or(hello.ServerName, s.config.NoSNI), Port: l.port},
 		ClientCAs:   s.config.ClientCAs,

@@ -65,6 +65,7 @@ func newRun(s streams, use string) *cobra.Command {
 	f.SortFlags = false
 	bridgeOptions(f, &o.config)
 	gatewayOptions(f, &o.config)
+	proxyOptions(f, &o.config)
 	transparentOptions(f, &o.config)
 	limitOptions(f, &o.config.Limits)
 	o.tls.define(f, &o.config)
