@@ -24,8 +24,28 @@ func TestDemo(t *testing.T) {
 		t.Errorf("the capture: %v, %v, want a file with mode 0600", info, err)
 	}
 	checkCapture(t, kept)
+	checkTransparentDemo(t, file)
 	res := run(t, "", file, "demo", "--distrust")
 	if res.Code != 1 || !strings.Contains(res.Stdout+res.Stderr, "certificate") {
 		t.Errorf("with clients that distrust the authority: exit code %d, want 1 and the reason\n%s%s", res.Code, res.Stdout, res.Stderr)
+	}
+}
+
+// checkTransparentDemo runs the one that makes networks of its own, as root and as somebody
+// who may make some for himself.
+func checkTransparentDemo(t *testing.T, file string) {
+	t.Helper()
+	dir := t.TempDir()
+	succeed(t, "cp", file, dir+"/mitm")
+	for who, args := range map[string][]string{
+		"root":   {dir + "/mitm"},
+		"nobody": {"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", dir + "/mitm"},
+	} {
+		out := succeed(t, args[0], append(args[1:], "demo", "--transparent")...)
+		for _, want := range []string{"HTTPS, redirect", "HTTPS, tproxy", "path socks5>tls(h2)", "path connect>tls(http/1.1)", "all 6 flows"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("as %s the demo does not print %q:\n%s", who, want, out)
+			}
+		}
 	}
 }

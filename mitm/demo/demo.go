@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,6 +34,10 @@ type Config struct {
 	// Distrust makes the clients not trust the authority, so that every flow, and the
 	// demo, must fail.
 	Distrust bool
+
+	// Transparent makes this process's network a router between clients and servers that
+	// know nothing of a proxy. It must have no other use: see RunTransparent.
+	Transparent bool
 }
 
 // limit bounds the whole demo. It takes seconds.
@@ -55,20 +60,31 @@ func Run(ctx context.Context, c Config) (err error) {
 	if c.Capture == "" {
 		c.Capture = filepath.Join(dir, "demo.pcap")
 	}
-	peers, err := startPeers()
-	if err != nil {
+	d := &demo{Config: c, authority: authority, seen: newRecorder()}
+	host := "127.0.0.1"
+	var servers *place
+	if c.Transparent {
+		if d.clients, servers, err = stage(ctx); err != nil {
+			return err
+		}
+		defer d.clients.close()
+		defer servers.close()
+		if err := ownState(dir); err != nil {
+			return err
+		}
+		host = serverAddr
+	}
+	if d.peers, err = startPeers(servers, host); err != nil {
 		return err
 	}
-	defer peers.close()
-
-	d := &demo{Config: c, peers: peers, authority: authority, seen: newRecorder()}
+	defer d.peers.close()
 	if err := d.record(ctx); err != nil {
 		return err
 	}
 	if err := d.checkCapture(); err != nil {
 		return fmt.Errorf("capture %s: %w", c.Capture, err)
 	}
-	fmt.Fprintf(c.Out, "all %d flows were bridged, verified and captured\n", len(stacks()))
+	fmt.Fprintf(c.Out, "all %d flows were bridged, verified and captured\n", len(d.tried))
 	return nil
 }
 
@@ -77,6 +93,8 @@ type demo struct {
 	peers     *peers
 	authority *ca.Authority
 	seen      *recorder
+	clients   *place
+	tried     []stack
 }
 
 // record runs the stacks with the capture open.
@@ -87,10 +105,19 @@ func (d *demo) record(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	observer := bridge.Observers(file.Observer(), d.seen.observer())
-	for _, s := range stacks() {
+	if d.Transparent {
+		return d.recordTransparent(ctx, observer)
+	}
+	return d.tryAll(ctx, stacks(), observer)
+}
+
+// tryAll takes a client through each of the stacks.
+func (d *demo) tryAll(ctx context.Context, all []stack, observer *bridge.Observer) error {
+	for _, s := range all {
 		if err := d.try(ctx, s, observer); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+		d.tried = append(d.tried, s)
 	}
 	return nil
 }
@@ -117,7 +144,11 @@ func (d *demo) try(ctx context.Context, s stack, observer *bridge.Observer) (err
 		err = errors.Join(err, <-served)
 	}()
 
-	err = d.fetch(ctx, s, server.Listening()[0].Addr.String())
+	entry := server.Listening()[0].Addr.String()
+	if s.to != nil {
+		entry = s.to(d.peers).String()
+	}
+	err = d.fetch(ctx, s, entry)
 	flow, waitErr := d.seen.next(ctx)
 	if waitErr != nil {
 		return errors.Join(err, waitErr)
@@ -125,6 +156,9 @@ func (d *demo) try(ctx context.Context, s stack, observer *bridge.Observer) (err
 	flow.print(d.Out, s.name)
 	if err != nil {
 		return err
+	}
+	if visitor, _, _ := net.SplitHostPort(d.peers.visitor.Load().(string)); s.seen != "" && visitor != s.seen {
+		return fmt.Errorf("the origin has seen %s, want %s", visitor, s.seen)
 	}
 	if path := flow.Path(); path != s.path {
 		return fmt.Errorf("the flow took the path %s, want %s", path, s.path)

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/armon/go-socks5"
@@ -26,10 +27,15 @@ type peers struct {
 	origin, socks, proxy bridge.Addr
 	roots                *x509.CertPool // what the origin's certificate verifies against
 	closers              []io.Closer
+
+	place *place // where they are, at the address
+	host  string
+
+	visitor atomic.Value // of the origin, the last one: an address, and its port
 }
 
-func startPeers() (p *peers, err error) {
-	p = &peers{roots: x509.NewCertPool()}
+func startPeers(where *place, host string) (p *peers, err error) {
+	p = &peers{roots: x509.NewCertPool(), place: where, host: host}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -57,12 +63,16 @@ func (p *peers) close() {
 }
 
 func (p *peers) listen() (net.Listener, bridge.Addr, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr := "127.0.0.1:0"
+	if p.place != nil {
+		addr = ":0" // its neighbours come from elsewhere
+	}
+	l, err := p.place.listen(addr)
 	if err != nil {
 		return nil, bridge.Addr{}, err
 	}
 	p.closers = append(p.closers, l)
-	return l, bridge.AddrOf(l.Addr()), nil
+	return l, bridge.Addr{Host: p.host, Port: bridge.AddrOf(l.Addr()).Port}, nil
 }
 
 // greeting is what the origin answers.
@@ -77,6 +87,7 @@ func (p *peers) serveOrigin(certificate tls.Certificate) (bridge.Addr, error) {
 	}
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p.visitor.Store(r.RemoteAddr)
 			io.WriteString(w, greeting(r.URL.Path, r.Proto))
 		}),
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}},
@@ -96,7 +107,7 @@ func (p *peers) serveSOCKS() (bridge.Addr, error) {
 	if err != nil {
 		return addr, err
 	}
-	server, err := socks5.New(&socks5.Config{Logger: quiet()})
+	server, err := socks5.New(&socks5.Config{Logger: quiet(), Dial: p.place.dial})
 	if err != nil {
 		return addr, err
 	}
@@ -117,20 +128,19 @@ func (p *peers) serveProxy() (bridge.Addr, error) {
 	if err != nil {
 		return addr, err
 	}
-	server := &http.Server{Handler: http.HandlerFunc(tunnel), ErrorLog: quiet()}
+	server := &http.Server{Handler: http.HandlerFunc(p.tunnel), ErrorLog: quiet()}
 	p.closers = append(p.closers, server)
 	go server.Serve(l)
 	return addr, nil
 }
 
 // tunnel answers a CONNECT request.
-func tunnel(w http.ResponseWriter, r *http.Request) {
+func (p *peers) tunnel(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodConnect {
 		http.Error(w, "only CONNECT", http.StatusMethodNotAllowed)
 		return
 	}
-	var d net.Dialer
-	server, err := d.DialContext(r.Context(), "tcp", r.Host)
+	server, err := p.place.dial(r.Context(), "tcp", r.Host)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return

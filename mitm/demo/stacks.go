@@ -21,11 +21,15 @@ import (
 // stack is one way from a client to the origin.
 type stack struct {
 	name      string
-	path      string                                    // what the flow must record
-	h2        bool                                      // whether the client offers HTTP/2
-	configure func(*mitm.Config, *peers)                // what the proxy is told
-	steps     []func(*demo, net.Conn) (net.Conn, error) // what the client says, outermost first
+	path      string                     // what the flow must record
+	h2        bool                       // whether the client offers HTTP/2
+	configure func(*mitm.Config, *peers) // what the proxy is told
+	steps     steps                      // what the client says, outermost first
+	to        func(*peers) bridge.Addr   // what it connects to; nil: the proxy
+	seen      string                     // whom the origin must have seen; "": anybody
 }
+
+type steps []func(*demo, net.Conn) (net.Conn, error)
 
 func stacks() []stack {
 	forward := func(*mitm.Config, *peers) {}
@@ -35,17 +39,16 @@ func stacks() []stack {
 		c.Connect = p.socks
 		c.AcceptProxy = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	}
-	type steps = []func(*demo, net.Conn) (net.Conn, error)
 	return []stack{
-		{"SOCKS5, served", "socks5>tls(h2)", true, forward, steps{saySOCKS5}},
-		{"CONNECT, served", "connect>tls(http/1.1)", false, forward, steps{sayConnect}},
-		{"SOCKS5, relayed", "socks5>tls(h2)", true, toSOCKS, steps{saySOCKS5}},
-		{"CONNECT, relayed", "connect>tls(http/1.1)", false, toProxy, steps{sayConnect}},
-		{"HTTPS proxy", "tls(http/1.1)>connect>tls(h2)", true, forward, steps{sayTLS, sayConnect}},
-		{"PROXY and SOCKS5", "proxy1>socks5>tls(h2)", true, behindBalancer, steps{sayProxy, saySOCKS5}},
+		{"SOCKS5, served", "socks5>tls(h2)", true, forward, steps{saySOCKS5}, nil, ""},
+		{"CONNECT, served", "connect>tls(http/1.1)", false, forward, steps{sayConnect}, nil, ""},
+		{"SOCKS5, relayed", "socks5>tls(h2)", true, toSOCKS, steps{saySOCKS5}, nil, ""},
+		{"CONNECT, relayed", "connect>tls(http/1.1)", false, toProxy, steps{sayConnect}, nil, ""},
+		{"HTTPS proxy", "tls(http/1.1)>connect>tls(h2)", true, forward, steps{sayTLS, sayConnect}, nil, ""},
+		{"PROXY and SOCKS5", "proxy1>socks5>tls(h2)", true, behindBalancer, steps{sayProxy, saySOCKS5}, nil, ""},
 		{"SOCKS5 in CONNECT in SOCKS5", "socks5>connect>socks5>tls(h2)", true, forward, steps{
 			throughSOCKS5((*peers).proxyAddr), throughConnect((*peers).socksAddr), saySOCKS5,
-		}},
+		}, nil, ""},
 	}
 }
 
@@ -111,8 +114,7 @@ func (s stack) alpn() string {
 
 // dial connects to the proxy and takes the steps of the stack.
 func (d *demo) dial(ctx context.Context, s stack, entry string) (net.Conn, error) {
-	var dialer net.Dialer
-	c, err := dialer.DialContext(ctx, "tcp", entry)
+	c, err := d.clients.dial(ctx, "tcp", entry)
 	if err != nil {
 		return nil, err
 	}
