@@ -18,7 +18,7 @@ func said(d *domains) []string {
 			continue
 		}
 		name, value := string(d.name(d.slots[i])), d.slots[i].value
-		for what, form := range map[uint32]string{itself: name, below: "*." + name, exceptSelf: "-" + name, exceptBelow: "-*." + name} {
+		for what, form := range map[uint32]string{itself: name, below: "*." + name, exceptSelf: "!" + name, exceptBelow: "!*." + name} {
 			if value&what != 0 {
 				all = append(all, form)
 			}
@@ -48,14 +48,14 @@ func TestWhatListsSay(t *testing.T) {
 		{"ranks first", "crux", "1,a.test\n", []string{"*.a.test", "a.test"}},
 
 		{"filters", "easylist", "[Adblock Plus 2.0]\n! a list\n||a.test^\n||b.test^$third-party\n||c.test^$script\n||d.test/ads\n||e.test^$domain=x.test\n||f.*.test^\n/banner/\na.test##.ad\n||g.test^|\n||h.test^path\n||192.0.2.1^\n", []string{"*.192.0.2.1", "*.a.test", "*.b.test", "*.g.test", "192.0.2.1", "a.test", "b.test", "g.test"}},
-		{"an exception", "easylist", "||a.test^\n@@||good.a.test^\n@@||bad.a.test^$script\n@@||b.test^$third-party,document\n", []string{"*.a.test", "-*.b.test", "-*.good.a.test", "-b.test", "-good.a.test", "a.test"}},
+		{"an exception", "easylist", "||a.test^\n@@||good.a.test^\n@@||bad.a.test^$script\n@@||b.test^$third-party,document\n", []string{"!*.b.test", "!*.good.a.test", "!b.test", "!good.a.test", "*.a.test", "a.test"}},
 		{"an empty file of filters", "easylist", "", nil},
 
 		{"a zone", "rpz", "$TTL 30\n@ SOA ns.rpz.test. admin.rpz.test. 1 300 1800 604800 30\n NS localhost.\n;\n; comment\na.test CNAME . ; bad\n*.b.test CNAME *.\n", []string{"*.b.test", "a.test"}},
 		{"a zone with its own name", "rpz", "$ORIGIN rpz.local.\n@ 3600 IN SOA ns admin (\n 1 ; serial\n 300 1800\n)\n@ IN NS ns\na.test.rpz.local. 60 IN CNAME .\nb.test IN 60 CNAME .\n", []string{"a.test", "b.test"}},
 		{"a zone that names itself", "rpz", "rpz.local. 3600 IN SOA ns.rpz.local. admin.rpz.local. (1 300\n1800 604800 30)\na.test.rpz.local. CNAME .\n", []string{"a.test"}},
 		{"an origin that changes", "rpz", "$ORIGIN rpz.local.\n@ SOA a b 1 2 3 4 5\n$ORIGIN test.rpz.local.\na CNAME .\n", []string{"a.test"}},
-		{"exceptions", "rpz", "*.a.test CNAME .\ngood.a.test CNAME rpz-passthru.\n*.good.a.test CNAME RPZ-PASSTHRU.\n", []string{"*.a.test", "-*.good.a.test", "-good.a.test"}},
+		{"exceptions", "rpz", "*.a.test CNAME .\ngood.a.test CNAME rpz-passthru.\n*.good.a.test CNAME RPZ-PASSTHRU.\n", []string{"!*.good.a.test", "!good.a.test", "*.a.test"}},
 		{"all policies", "rpz", "a.test A 192.0.2.1\n  AAAA 2001:db8::1\nb.test TXT \"a ; (text)\"\nc.test CNAME rpz-drop.\nd.test CNAME rpz-tcp-only.\ne.test TYPE65 \\# 0\n", []string{"a.test", "b.test", "c.test", "d.test", "e.test"}},
 		{"other triggers", "rpz", "32.1.2.0.192.rpz-ip CNAME .\n32.1.2.0.192.rpz-client-ip CNAME .\nns.a.test.rpz-nsdname CNAME .\n24.0.2.0.192.rpz-nsip CNAME .\na.test CNAME .\n", []string{"a.test"}},
 		{"a record over lines", "rpz", "a.test TXT (\n \"x\"\n)\nb.test CNAME .\n", []string{"a.test", "b.test"}},
@@ -159,7 +159,7 @@ func FuzzLists(f *testing.F) {
 				t.Errorf("%s: %q, in pieces %q, error %v", format, said(d), said(again), err)
 			}
 			for _, name := range said(d) {
-				if !isDomainName(strings.TrimPrefix(strings.TrimPrefix(name, "-"), "*.")) {
+				if !isDomainName(strings.TrimPrefix(strings.TrimPrefix(name, "!"), "*.")) {
 					t.Errorf("%s says %q", format, name)
 				}
 			}
