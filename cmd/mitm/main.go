@@ -92,7 +92,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.PersistentPreRunE = fromEnvironment
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRun(s, "run"), newDemo(s), newCA(s), newDetect(s), newExplain(s), newVersion(s))
+	root.AddCommand(newRun(s, "run"), newDemo(s), newCA(s), newDetect(s), newExplain(s), newTProxy(s), newDoctor(s), newVersion(s))
 	if err := completeFlags(root); err != nil {
 		panic(err) // an option is completed twice
 	}
