@@ -97,6 +97,21 @@ func tproxyOptions(f *pflag.FlagSet, r *tproxy.Rules) {
 	add(f, "to", "PORT", "the port that mitm listens on (default 8080)", number(16, "a port", func(n uint64) { r.Port = uint16(n) }))
 	add(f, "mark", "N", fmt.Sprintf("SO_MARK of mitm's own connections, which are left alone (default %#x)", tproxy.DefaultMark),
 		number(32, "a number from 1", func(n uint64) { r.Mark = uint32(n) }))
+	add(f, "usesrc", "client|clientip|ADDR", "as mitm's own --usesrc: answers to addresses that are not ours must come here", func(v string) error {
+		switch v {
+		case "client":
+			r.Source = tproxy.ClientSource
+			return nil
+		case "clientip":
+			r.Source = tproxy.ForeignSource
+			return nil
+		}
+		if _, err := netip.ParseAddr(v); err != nil {
+			return errors.New("want client, clientip or an IP address")
+		}
+		r.Source = tproxy.ForeignSource
+		return nil
+	})
 	choiceOptions(f, r)
 }
 
@@ -165,6 +180,12 @@ func arguments(r tproxy.Rules) string {
 	}
 	if r.Mark != 0 {
 		flag("mark", fmt.Sprintf("%#x", r.Mark))
+	}
+	switch r.Source {
+	case tproxy.ClientSource:
+		flag("usesrc", "client")
+	case tproxy.ForeignSource:
+		flag("usesrc", "clientip")
 	}
 	flag("ports", texts(r.Ports, tproxy.PortRange.String)...)
 	flag("interface", r.Interfaces...)

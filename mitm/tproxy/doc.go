@@ -17,6 +17,9 @@
 // mark, by which a routing rule says that every address is local. Connections that exist when the rules come are not kept
 // with TPROXY: their next packet goes to the proxy, which knows nothing of them.
 //
+// The same mark is for answers to addresses that are not ours, where the proxy's connections seem to come from such ones
+// ([Rules.Source]).
+//
 // The listener is not made here, and UDP is not brought to it. Where connections of this host are chosen by control group,
 // the group must exist before the rules do; nft knows it by its number, so one that was made anew is another.
 package tproxy

@@ -27,7 +27,7 @@ func (r Rules) Diagnose(ctx context.Context, up string) []Finding {
 		all = append(all, r.checkKernel(ctx), r.checkTable(ctx, up))
 	}
 	for _, f := range r.families() {
-		if r.Mode == TPROXY {
+		if r.diverts() {
 			all = append(all, checkRoutes(ctx, f)...)
 		}
 	}
@@ -72,8 +72,8 @@ func (r Rules) checkKernel(ctx context.Context) Finding {
 	_, err := command{name: "nft", args: []string{"-c", "-f", "-"}, stdin: r.Script()}.run(ctx)
 	if err != nil {
 		features := "NFT_REDIR, NFT_FIB_INET"
-		if r.Mode == TPROXY {
-			features = "NFT_TPROXY, NFT_SOCKET, NFT_FIB_INET"
+		if r.diverts() {
+			features = "NFT_TPROXY, NFT_REDIR, NFT_SOCKET, NFT_FIB_INET"
 		}
 		return problem(err.Error(), "a kernel with "+features+"; modprobe may load them")
 	}

@@ -33,13 +33,10 @@ const (
 // nothing needs route_localnet.
 func (r Rules) settings() []setting {
 	var all []setting
-	if !r.forwarded() {
-		return nil
-	}
-	if r.Mode == TPROXY && r.Family.has(IPv4) {
+	if r.diverts() && r.Family.has(IPv4) {
 		all = append(all, setting{pattern: "net/ipv4/conf/*/src_valid_mark", from: "1", to: "0"})
 	}
-	if r.KeepForwarding {
+	if r.KeepForwarding || !r.forwarded() {
 		return all
 	}
 	if r.Family.has(IPv4) {
@@ -117,7 +114,7 @@ func (r Rules) Commands() string {
 	for _, s := range r.settings() {
 		fmt.Fprintln(&b, s)
 	}
-	if r.Mode == TPROXY {
+	if r.diverts() {
 		for _, f := range r.families() {
 			fmt.Fprintf(&b, "%s\n%s\n", addRule(f), addRoute(f))
 		}

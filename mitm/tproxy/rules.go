@@ -59,6 +59,20 @@ const (
 	tableName = "mitm"
 )
 
+// Source is where the proxy's own connections seem to come from.
+type Source uint8
+
+// The sources.
+const (
+	// OwnSource is an address of this host.
+	OwnSource Source = iota
+	// ForeignSource is an address that is not: the client's, or another one. What is sent
+	// there must come here instead.
+	ForeignSource
+	// ClientSource is the client's address and port, so that two connections look the same.
+	ClientSource
+)
+
 // PortRange is the ports from First to Last, both included.
 type PortRange struct{ First, Last uint16 }
 
@@ -79,6 +93,9 @@ type Rules struct {
 
 	// Mark is the SO_MARK of the proxy's own connections. Zero means DefaultMark.
 	Mark uint32
+
+	// Source is where the proxy's own connections seem to come from.
+	Source Source
 
 	// Family limits them to one version of IP.
 	Family Family
@@ -115,10 +132,17 @@ func (r Rules) mark() uint32 {
 func (r Rules) local() bool     { return len(r.Users)+len(r.Cgroups) > 0 }
 func (r Rules) forwarded() bool { return len(r.Interfaces) > 0 || !r.local() }
 
+// diverts reports whether there are packets for addresses of others that sockets of this
+// host wait for.
+func (r Rules) diverts() bool { return r.Mode == TPROXY || r.Source != OwnSource }
+
 // Check says what is wrong with the rules, in one line.
 func (r Rules) Check() error {
 	if r.Mode != Redirect && r.Mode != TPROXY {
 		return errors.New("want redirect or tproxy")
+	}
+	if r.Source > ClientSource {
+		return fmt.Errorf("source %d: there is no such", r.Source)
 	}
 	if r.Port == 0 {
 		return errors.New("want the port that the proxy listens on")

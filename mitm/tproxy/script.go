@@ -34,9 +34,13 @@ func (r Rules) chains() string {
 		"fib daddr type { local, broadcast, anycast, multicast } accept")
 	s.rules(r.excluded()...)
 	s.end()
+	if r.diverts() {
+		divert(&s)
+	}
 	if r.Mode == TPROXY {
-		r.divert(&s)
+		r.hand(&s)
 	} else {
+		r.answers(&s)
 		r.redirect(&s)
 	}
 	return s.String()
@@ -87,23 +91,46 @@ func (r Rules) redirect(s *script) {
 	}
 }
 
-// divert writes the chains of TPROXY: they see each packet. One whose socket is here
-// already (of a connection that was brought, or that is made with an address that is not
-// ours) gets the mark that routes it to that socket; a listener that takes every address is
-// not meant by that. Another one, which the rules want, gets the proxy's listener.
-func (r Rules) divert(s *script) {
-	bit := fmt.Sprintf("%#x", divertMark)
-	mark := "meta mark set meta mark | " + bit
-	isMarked := "& " + bit + " == " + bit
-
-	s.chain("divert", "",
-		"socket wildcard 1 return",
-		"socket transparent 1 "+mark+" accept")
+// answers writes the chains for what servers send to addresses that are not ours. Connections
+// that look like the client's own are kept out of the kernel's table of connections: there
+// they would be the redirected ones.
+func (r Rules) answers(s *script) {
+	if r.diverts() {
+		s.chain("answers", "type filter hook prerouting priority mangle; policy accept;", "meta l4proto tcp jump divert")
+		s.end()
+	}
+	if r.Source != ClientSource {
+		return
+	}
+	s.chain("untracked", "type filter hook output priority raw; policy accept;", fmt.Sprintf("meta mark %#x notrack", r.mark()))
 	s.end()
+	s.chain("untracked_answers", "type filter hook prerouting priority raw; policy accept;",
+		"meta l4proto != tcp accept", "socket wildcard 1 accept", "socket transparent 1 notrack")
+	s.end()
+}
+
+// The bit of divertMark, in nft's language.
+const (
+	bit      = "0x2000000"
+	setMark  = "meta mark set meta mark | " + bit
+	isMarked = "& " + bit + " == " + bit
+)
+
+// divert writes the chain for packets whose socket is here already: of a connection that was
+// brought, or that was made with an address that is not ours. They get the mark that routes
+// them to it. A listener that takes every address is not meant by that.
+func divert(s *script) {
+	s.chain("divert", "", "socket wildcard 1 return", "socket transparent 1 "+setMark+" accept")
+	s.end()
+}
+
+// hand writes the chains of TPROXY. They see each packet; one that the rules want, and whose
+// socket is not here yet, is handed to the proxy's listener.
+func (r Rules) hand(s *script) {
 	s.chain("prerouting", "type filter hook prerouting priority mangle; policy accept;",
 		"meta l4proto != tcp accept", "jump divert", "jump pass")
 	if r.forwarded() {
-		r.tproxy(s, r.interfaces()+" "+r.ports(), mark+" accept")
+		r.tproxy(s, r.interfaces()+" "+r.ports(), setMark+" accept")
 	}
 	if r.local() {
 		r.tproxy(s, `iifname "lo" meta l4proto tcp meta mark `+isMarked, "accept")
@@ -116,9 +143,9 @@ func (r Rules) divert(s *script) {
 	// connections: a socket that was closed has no owner, but has packets to send still.
 	s.chain("output", "type route hook output priority mangle; policy accept;",
 		"meta l4proto != tcp accept", "ct direction reply accept",
-		"ct mark "+isMarked+" "+mark+" accept", "jump pass")
+		"ct mark "+isMarked+" "+setMark+" accept", "jump pass")
 	for _, who := range r.owners() {
-		s.rules(fmt.Sprintf("ct state new %s%s %s ct mark set ct mark | %s %s accept", r.onlyFamily(), who, r.ports(), bit, mark))
+		s.rules(fmt.Sprintf("ct state new %s%s %s ct mark set ct mark | %s %s accept", r.onlyFamily(), who, r.ports(), bit, setMark))
 	}
 	s.end()
 }

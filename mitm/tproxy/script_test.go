@@ -2,6 +2,7 @@ package tproxy
 
 import (
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -25,8 +26,10 @@ func prefixes(texts ...string) []netip.Prefix {
 func golden() map[string]Rules {
 	web := []PortRange{{443, 443}, {80, 80}, {8000, 8100}, {8050, 8200}}
 	return map[string]Rules{
-		"redirect":       {Mode: Redirect, Port: 9000},
-		"redirect-local": {Mode: Redirect, Port: 9000, Ports: web, Users: []uint32{1000, 65534, 1000}, Cgroups: []string{"system.slice/a.service"}},
+		"redirect":         {Mode: Redirect, Port: 9000},
+		"redirect-local":   {Mode: Redirect, Port: 9000, Ports: web, Users: []uint32{1000, 65534, 1000}, Cgroups: []string{"system.slice/a.service"}},
+		"redirect-foreign": {Mode: Redirect, Port: 9000, Source: ForeignSource, Family: IPv4, KeepForwarding: true},
+		"redirect-client":  {Mode: Redirect, Port: 9000, Source: ClientSource, Interfaces: []string{"eth1"}},
 		"redirect-both": {
 			Mode: Redirect, Port: 9000, Mark: 0x2a, Family: IPv6, Interfaces: []string{"eth1"}, Users: []uint32{0},
 			Exclude: prefixes("2001:db8::/32", "192.0.2.0/24"),
@@ -80,6 +83,12 @@ func TestTheCommentDependsOnTheRules(t *testing.T) {
 			t.Errorf("%s and %s have the comment %s", name, other, text)
 		}
 		seen[text] = name
+	}
+}
+
+func TestTheBitIsTheMark(t *testing.T) {
+	if want := fmt.Sprintf("%#x", divertMark); bit != want {
+		t.Errorf("bit is %s, want %s", bit, want)
 	}
 }
 

@@ -145,7 +145,7 @@ func (h *host) apply(ctx context.Context, r Rules) error {
 		return err
 	}
 	for _, f := range []Family{IPv4, IPv6} {
-		wanted := r.Mode == TPROXY && r.Family.has(f)
+		wanted := r.diverts() && r.Family.has(f)
 		if err := h.route(ctx, f, wanted); err != nil {
 			return err
 		}
@@ -241,7 +241,6 @@ func listRules(ctx context.Context, f Family) ([]int, error) {
 	if err := json.Unmarshal(out, &all); err != nil {
 		return nil, fmt.Errorf("%s: %w", c, err)
 	}
-	bit := fmt.Sprintf("%#x", divertMark)
 	var priorities []int
 	for _, rule := range all {
 		if rule.FwMark == bit && rule.FwMask == bit && rule.Table == strconv.Itoa(routeTable) {

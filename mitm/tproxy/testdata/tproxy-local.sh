@@ -1,3 +1,4 @@
+for f in /proc/sys/net/ipv4/conf/*/src_valid_mark; do test "$(cat $f)" != 1 || echo 0 >$f; done
 ip -4 rule add fwmark 0x2000000/0x2000000 lookup 7746 priority 100
 ip -4 route add local default dev lo table 7746
 ip -6 rule add fwmark 0x2000000/0x2000000 lookup 7746 priority 100

@@ -1,0 +1,44 @@
+for f in /proc/sys/net/ipv4/conf/*/src_valid_mark; do test "$(cat $f)" != 1 || echo 0 >$f; done
+sysctl -w net.ipv4.ip_forward=1
+test "$(cat /proc/sys/net/ipv6/conf/all/forwarding)" = 1 || for f in /proc/sys/net/ipv6/conf/*/accept_ra; do test "$(cat $f)" != 1 || echo 2 >$f; done
+sysctl -w net.ipv6.conf.all.forwarding=1
+ip -4 rule add fwmark 0x2000000/0x2000000 lookup 7746 priority 100
+ip -4 route add local default dev lo table 7746
+ip -6 rule add fwmark 0x2000000/0x2000000 lookup 7746 priority 100
+ip -6 route add local default dev lo table 7746
+nft -f - <<'EOF'
+add table inet mitm
+delete table inet mitm
+table inet mitm {
+	comment "mitm 4bc74a4a4b0f8f73"
+	chain pass {
+		meta mark 0x4000000 accept
+		fib daddr type { local, broadcast, anycast, multicast } accept
+		ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } accept
+		ip6 daddr { ::/127, fe80::/10, ff00::/8 } accept
+	}
+	chain divert {
+		socket wildcard 1 return
+		socket transparent 1 meta mark set meta mark | 0x2000000 accept
+	}
+	chain answers {
+		type filter hook prerouting priority mangle; policy accept;
+		meta l4proto tcp jump divert
+	}
+	chain untracked {
+		type filter hook output priority raw; policy accept;
+		meta mark 0x4000000 notrack
+	}
+	chain untracked_answers {
+		type filter hook prerouting priority raw; policy accept;
+		meta l4proto != tcp accept
+		socket wildcard 1 accept
+		socket transparent 1 notrack
+	}
+	chain prerouting {
+		type nat hook prerouting priority -100; policy accept;
+		jump pass
+		iifname { "eth1" } meta l4proto tcp redirect to :9000
+	}
+}
+EOF
