@@ -48,8 +48,11 @@ func (s *Server) entrance(l *listener) []bridge.Layer {
 		}
 	}
 	var first []bridge.Layer
-	if c.isTransparent(l.kind) {
+	switch hop := s.fixedHop(l); {
+	case c.isTransparent(l.kind):
 		first = append(first, s.intercepted())
+	case !hop.IsZero():
+		first = append(first, goesTo(hop))
 	}
 	if len(header.Trust)+len(header.Auto) > 0 || header.Untrusted != proxyproto.Ignore {
 		first = append(first, proxyproto.Terminate(header))
@@ -57,11 +60,32 @@ func (s *Server) entrance(l *listener) []bridge.Layer {
 	return append(first, s.access(l))
 }
 
-// access lets in whom Allow allows, where the client may say what is dialled, and
-// sets the hop where the operator has named one.
-func (s *Server) access(l *listener) bridge.Layer {
+// fixedHop is the hop that the operator has named for all flows of a listener.
+func (s *Server) fixedHop(l *listener) bridge.Addr {
 	connect := s.config.Connect
-	fixed := !connect.IsZero() && (connect.Port != 0 || l.kind == tlsOnly)
+	switch {
+	case connect.IsZero():
+		return bridge.Addr{}
+	case l.kind == tlsOnly:
+		return bridge.Addr{Host: connect.Host, Port: cmp.Or(connect.Port, l.port)}
+	case l.kind == auto && connect.Port != 0:
+		return connect
+	}
+	return bridge.Addr{}
+}
+
+// goesTo sets the hop. It is known before a PROXY header is looked at: where a balancer speaks
+// for itself, it is not asked what it wants, but may be waiting for the server's greeting.
+func goesTo(hop bridge.Addr) bridge.Layer {
+	return bridge.Layer{Name: "connect", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+		b.SetHop(hop)
+		return next(ctx, b)
+	}}
+}
+
+// access lets in whom Allow allows, where the client may say what is dialled.
+func (s *Server) access(l *listener) bridge.Layer {
+	fixed := s.config.Connect.Port != 0 || !s.fixedHop(l).IsZero()
 	return bridge.Layer{Name: "access", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
 		client, ok := b.Flow().Client().IP()
 		switch {
@@ -72,10 +96,6 @@ func (s *Server) access(l *listener) bridge.Layer {
 			b.SetHop(s.hop(b.Hop()))
 		case s.config.isTransparent(l.kind):
 			// The kernel has said where it goes, and the operator who comes here.
-		case fixed && l.kind == auto:
-			b.SetHop(connect)
-		case fixed && l.kind == tlsOnly:
-			b.SetHop(bridge.Addr{Host: connect.Host, Port: cmp.Or(connect.Port, l.port)})
 		case !fixed && (!ok || !contains(s.config.Allow, client)):
 			return bridge.Fails(bridge.Denied, bridge.ByMITM, errors.New("this client may not use the proxy"))
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/bridgeio/bridgeio/detect"
 )
 
-// ErrHealthCheck is a connection that a source which may send a header has ended without a byte, or without one
-// after the header of a connection of its own (LOCAL): a balancer that looked whether we are there. The Outcome is
+// ErrHealthCheck is a connection that a source which may send a header has ended, or reset, without a byte, or without
+// one after the header of a connection of its own (LOCAL): a balancer that looked whether we are there. The Outcome is
 // peer_closed, by the client.
 var ErrHealthCheck = errors.New("health check")
 
@@ -92,10 +92,10 @@ func (c Config) await(ctx context.Context, b *bridge.Bridge) (*detect.ProxyHeade
 	switch {
 	case err == nil:
 		return h, nil
+	case isHealthCheck(b):
+		return nil, healthCheck()
 	case !errors.As(err, &desync):
 		return nil, err
-	case isHealthCheck(desync, buffered):
-		return nil, healthCheck()
 	case source == mayHave && identify(buffered).Kind != detect.Match:
 		return nil, nil // it ended or fell silent before it was a header
 	}
@@ -118,8 +118,10 @@ func (c Config) options(b *bridge.Bridge) []bridge.TurnOption {
 	return []bridge.TurnOption{bridge.Max(headerLen + c.maxHeader()), bridge.Within(b.Limits().Proxy)}
 }
 
-func isHealthCheck(d *bridge.Desync, buffered []byte) bool {
-	return d.Side == bridge.Client && d.Why == bridge.Ended && len(buffered) == 0
+// isHealthCheck reports whether the client has ended without a word. Balancers like to do that by a reset, which leaves
+// them no connection to wait for.
+func isHealthCheck(b *bridge.Bridge) bool {
+	return b.Client.End() != bridge.Open && len(b.Client.Buffered()) == 0
 }
 
 func healthCheck() error { return bridge.Fails(bridge.PeerClosed, bridge.ByClient, ErrHealthCheck) }
@@ -146,7 +148,7 @@ func (c Config) takeOff(ctx context.Context, b *bridge.Bridge, h *detect.ProxyHe
 // known we don't wait, since the server may be the one to speak first.
 func awaitUse(ctx context.Context, b *bridge.Bridge) error {
 	_, _, err := bridge.Expect(ctx, b, bridge.Client, peek(anything), bridge.Within(b.Limits().First))
-	if desync := (*bridge.Desync)(nil); errors.As(err, &desync) && isHealthCheck(desync, b.Client.Buffered()) {
+	if err != nil && isHealthCheck(b) {
 		return healthCheck()
 	}
 	return err

@@ -136,6 +136,23 @@ func TestTheHeaderMustComeInTime(t *testing.T) {
 	}
 }
 
+func TestABalancerMayEndItsCheckByAReset(t *testing.T) {
+	for name, layer := range map[string]bridge.Layer{
+		"required": proxyproto.Terminate(trust), "optional": proxyproto.Terminate(auto), "passed on": proxyproto.Relay(trust),
+	} {
+		r := talk(t, layer, Faults{}, func(c *Conn) { c.Reset() })
+		if r.out.Reason != bridge.PeerClosed || r.out.EndedBy != bridge.ByClient || !errors.Is(r.out.Err, proxyproto.ErrHealthCheck) || r.heard != "" {
+			t.Errorf("%s: %s", name, r)
+		}
+	}
+	if r := talk(t, proxyproto.Terminate(trust), Faults{}, func(c *Conn) {
+		io.WriteString(c, tcp4[:7])
+		c.Reset()
+	}); r.out.Reason != bridge.Resets {
+		t.Errorf("in a header: %s; want a reset", r)
+	}
+}
+
 func TestAClientThatMayHaveAHeaderAndSaysNothing(t *testing.T) {
 	r := talk(t, proxyproto.Terminate(auto), Faults{}, func(c *Conn) {
 		<-time.After(6 * time.Second)
