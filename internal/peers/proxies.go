@@ -123,6 +123,7 @@ type HAProxyConfig struct {
 	Send   string // words after the server: "send-proxy", "send-proxy-v2 proxy-v2-options crc32c"
 	Dst    int    // port on loopback that its header names; 0: the one that its client connected to
 	Leaf   *Leaf  // ends TLS with it; nil: does not look
+	Client string // with Leaf: clients must show a certificate by this authority, in PEM
 	Flows  int    // how many it takes at once; 0 means 4000
 	Silent bool   // logs nothing
 	Splice bool   // moves bytes in the kernel, through pipes of 1 MiB
@@ -148,6 +149,10 @@ func HAProxy(c HAProxyConfig) Program {
 	if c.Leaf != nil {
 		bind += " ssl crt " + Here + "/leaf.pem alpn h2,http/1.1"
 		files["leaf.pem"] = c.Leaf.Cert + c.Leaf.Key
+		if c.Client != "" {
+			bind += " ca-file " + Here + "/clients.pem verify required"
+			files["clients.pem"] = c.Client
+		}
 	}
 	if c.Dst != 0 {
 		bind += fmt.Sprintf("\n\ttcp-request connection set-dst ipv4(127.0.0.1)\n\ttcp-request connection set-dst-port int(%d)", c.Dst)

@@ -21,15 +21,25 @@ type NginxConfig struct {
 	Leaf      Leaf   // the certificate for TLS
 	Protocols string // of ssl_protocols; "" means "TLSv1.2 TLSv1.3"
 	Backend   string // host:port of an HTTP/1 server for /ws and /upload; "" means none
+
+	// Proxied says that each connection must begin with a PROXY header. Its addresses are then
+	// the client's, in the log too, and /status says "client" and "server" with their ports.
+	Proxied bool
 }
 
 // Nginx is the HTTP server.
 func Nginx(c NginxConfig) Program {
 	var listen, ws strings.Builder
 	var ports []int
+	proxied, address := "", "client=$remote_addr"
+	if c.Proxied {
+		proxied = " proxy_protocol"
+		address = "client=$remote_addr:$remote_port server=$proxy_protocol_server_addr:$proxy_protocol_server_port"
+		listen.WriteString("set_real_ip_from 127.0.0.1; real_ip_header proxy_protocol;\n\t\t")
+	}
 	if c.Plain != 0 {
 		ports = append(ports, c.Plain)
-		fmt.Fprintf(&listen, "listen 127.0.0.1:%d;\n", c.Plain)
+		fmt.Fprintf(&listen, "listen 127.0.0.1:%d%s;\n", c.Plain, proxied)
 	}
 	if c.TLS != 0 {
 		ports = append(ports, c.TLS)
@@ -38,10 +48,10 @@ func Nginx(c NginxConfig) Program {
 			protocols = "TLSv1.2 TLSv1.3"
 		}
 		// OpenSSL's security level 1 forbids what TLS 1.0 and 1.1 sign with.
-		fmt.Fprintf(&listen, `listen 127.0.0.1:%d ssl http2;
+		fmt.Fprintf(&listen, `listen 127.0.0.1:%d ssl http2%s;
 			ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem;
 			ssl_protocols %s; ssl_ciphers DEFAULT@SECLEVEL=0; ssl_session_tickets on;
-`, c.TLS, Here, Here, protocols)
+`, c.TLS, proxied, Here, Here, protocols)
 	}
 	if c.Backend != "" {
 		fmt.Fprintf(&ws, `location /ws {
@@ -59,8 +69,37 @@ func Nginx(c NginxConfig) Program {
 		Ports: ports,
 		Files: map[string]string{
 			"cert.pem": c.Leaf.Cert, "key.pem": c.Leaf.Key, "large": Large(),
-			"nginx.conf": strings.NewReplacer("LISTEN", listen.String(), "WEBSOCKET", ws.String()).Replace(nginxConf),
+			"nginx.conf": strings.NewReplacer("LISTEN", listen.String(), "WEBSOCKET", ws.String(), "ADDRESS", address).Replace(nginxConf),
 		},
+	}
+}
+
+// HAProxyPage is HAProxy as a server that takes only connections which begin with a PROXY
+// header, with TLS behind it if there is a leaf. It answers with one line of key=value: the
+// client's and the server's address by that header, and its authority and unique-id, "-" where
+// there is none.
+func HAProxyPage(port int, leaf *Leaf) Program {
+	bind, files := fmt.Sprintf("bind 127.0.0.1:%d accept-proxy", port), map[string]string{}
+	if leaf != nil {
+		bind += " ssl crt " + Here + "/leaf.pem alpn h2,http/1.1"
+		files["leaf.pem"] = leaf.Cert + leaf.Key
+	}
+	files["haproxy.cfg"] = fmt.Sprintf(`global
+	maxconn 1000
+defaults
+	mode http
+	timeout connect 10s
+	timeout client 600s
+	timeout server 600s
+frontend in
+	%s
+	http-request return status 200 content-type text/plain lf-string "client=%%[src]:%%[src_port] server=%%[dst]:%%[dst_port] authority=%%[fc_pp_authority] id=%%[fc_pp_unique_id,hex]\n"
+`, bind)
+	return Program{
+		Name:  "haproxy",
+		Args:  []string{"-db", "-f", Here + "/haproxy.cfg"},
+		Ports: []int{port},
+		Files: files,
 	}
 }
 
@@ -74,7 +113,7 @@ http {
 	server {
 		LISTEN
 		location = / { return 200 "hello from nginx\n"; }
-		location = /status { return 200 "scheme=$scheme protocol=$server_protocol tls=$ssl_protocol cipher=$ssl_cipher alpn=$ssl_alpn_protocol sni=$ssl_server_name host=$http_host client=$remote_addr\n"; }
+		location = /status { return 200 "scheme=$scheme protocol=$server_protocol tls=$ssl_protocol cipher=$ssl_cipher alpn=$ssl_alpn_protocol sni=$ssl_server_name host=$http_host ADDRESS\n"; }
 		location = /large { alias @HERE@/large; }
 		WEBSOCKET
 	}
