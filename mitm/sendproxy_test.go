@@ -1,6 +1,7 @@
 package mitm
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -364,4 +366,67 @@ func TestAClientWithoutACertificate(t *testing.T) {
 	if _, named := ssl.Get(proxyproto.SubtypeSSLCN); ssl.Client != proxyproto.ClientSSL || ssl.Verify == 0 || named {
 		t.Errorf("%+v", ssl)
 	}
+}
+
+// Each server that an HTTP proxy's client asks for on one connection is told of it.
+func TestEachServerOfAConnectionIsTold(t *testing.T) {
+	for name, config := range map[string]Config{
+		"the balancer's header": {ProxyHeader: ProxyRelay}, "one of ours": {SendProxy: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config.AcceptProxy, config.AllowTarget = loopback(), loopback()
+			config.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")}
+			addr, outcomes := serve(t, config)
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			io.WriteString(c, headerOf(t, 2))
+			r := bufio.NewReader(c)
+			for range 2 {
+				server := serveSource(t)
+				fmt.Fprintf(c, "GET http://%s/ HTTP/1.1\r\nHost: %[1]s\r\n\r\n", server)
+				answer, err := http.ReadResponse(r, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(answer.Body)
+				if string(body) != "192.0.2.7:1000" || err != nil {
+					t.Errorf("the server was told of %q, %v", body, err)
+				}
+			}
+			c.Close()
+			<-outcomes
+		})
+	}
+}
+
+// serveSource answers requests with the source of the connection's PROXY header.
+func serveSource(t *testing.T) net.Addr {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) })}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		server.Serve(&foreign.Listener{Listener: l, ConnPolicy: func(foreign.ConnPolicyOptions) (foreign.Policy, error) { return foreign.REQUIRE, nil }})
+	})
+	t.Cleanup(func() { server.Close(); serving.Wait() })
+	return l.Addr()
+}
+
+// A balancer that speaks for itself may look whether the server greets.
+func TestABalancerThatSpeaksForItselfHearsTheGreeting(t *testing.T) {
+	local, err := proxyproto.AppendHeader(nil, &detect.ProxyHeader{Version: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, outcomes := serve(t, Config{Connect: site(t, "220 hi\r\n", nil), AcceptProxy: loopback()})
+	if line, _, err := (visitor{before: string(local)}).visit(t, addr); line != "220 hi\r\n" {
+		t.Errorf("it got %q, %v", line, err)
+	}
+	<-outcomes
 }

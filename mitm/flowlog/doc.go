@@ -25,7 +25,7 @@
 //	allow      there was no TLS
 //
 // Where the server was reached through a proxy, "originated" says what was spoken with that
-// one. It is no part of the path and of the action, which are about what the client speaks.
+// one, and where it was sent a PROXY header, what that has said. It is no part of the path and of the action, which are about what the client speaks.
 //
 // The rule is "default", or names the option that made an exception: "bypassonfail" when
 // a flow was passed on because its client had refused our certificates before. How it
