@@ -103,7 +103,7 @@ func startGoRun(t *testing.T, module string, flags []string, more ...string) *mi
 func TestTheDocumentsNameFlagsThatExist(t *testing.T) {
 	home := t.TempDir()
 	help, _, _ := command(t, home, "--help")
-	for _, sub := range []string{"run", "demo", "ca", "ca export", "ca install", "detect", "explain", "completion", "version"} {
+	for _, sub := range []string{"run", "demo", "ca", "ca export", "ca install", "detect", "doctor", "explain", "tproxy", "completion", "version"} {
 		text, stderr, code := command(t, home, append(strings.Fields(sub), "--help")...)
 		if code != 0 || text == "" || stderr != "" {
 			t.Errorf("mitm %s --help: exit code %d, %s", sub, code, stderr)

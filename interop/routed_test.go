@@ -141,54 +141,24 @@ func (s *shop) last() netip.AddrPort {
 // transparently starts a mitm on the router that is brought what clients mean for servers.
 func (l routed) transparently(t *testing.T, mode string, args ...string) *mitm {
 	t.Helper()
-	args = append([]string{"--listen", ":9000", "--transparent", mode, "--mark", "0x2", "--no-system-roots"}, args...)
+	args = append([]string{"--listen", ":9000", "--transparent", mode, "--mark", "0x4000000", "--no-system-roots"}, args...)
 	return startMitmAs(t, func(p peers.Program) peers.Program {
 		p.Namespace = string(l.router)
 		return p
 	}, args...)
 }
 
-// divert installs the rules and routes of a mode, for all TCP connections of the clients.
-func (l routed) divert(t *testing.T, mode string) {
+// divert puts up the rules and routes of a mode, for all TCP connections of the clients.
+func (l routed) divert(t *testing.T, mode string, args ...string) {
 	t.Helper()
-	// Answers to addresses that are not the router's come back to its sockets.
-	for _, version := range []string{"-4", "-6"} {
-		l.router.succeed(t, "ip", version, "rule", "add", "fwmark", "0x1/0x1", "lookup", "100")
-		l.router.succeed(t, "ip", version, "route", "add", "local", "default", "dev", "lo", "table", "100")
+	file, err := build()
+	if err != nil {
+		t.Fatal(err)
 	}
-	l.router.nft(t, `table inet kept {
-	chain pre {
-		type filter hook prerouting priority mangle - 1; policy accept;
-		meta l4proto tcp socket transparent 1 meta mark set meta mark | 0x1 accept
-	}
-}
-`)
-	switch mode {
-	case "redirect":
-		l.router.nft(t, `table inet taken {
-	chain pre {
-		type nat hook prerouting priority dstnat; policy accept;
-		iifname "wire" meta l4proto tcp redirect to :9000
-	}
-	# A connection of ours from the client's own port is not the one that was redirected.
-	chain out {
-		type filter hook output priority raw; policy accept;
-		meta mark & 0x2 == 0x2 notrack
-	}
-	chain back {
-		type filter hook prerouting priority raw; policy accept;
-		meta l4proto tcp socket transparent 1 notrack
-	}
-}
-`)
-	case "tproxy":
-		l.router.nft(t, `table inet taken {
-	chain pre {
-		type filter hook prerouting priority mangle; policy accept;
-		iifname "wire" meta nfproto ipv4 meta l4proto tcp tproxy ip to :9000 meta mark set 0x1 accept
-		iifname "wire" meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :9000 meta mark set 0x1 accept
-	}
-}
-`)
-	}
+	l.router.succeed(t, append([]string{file, "tproxy", "up", "--transparent", mode, "--to", "9000", "--interface", "wire"}, args...)...)
+	t.Cleanup(func() {
+		if res, err := peers.Run(context.Background(), nil, "ip", "netns", "exec", string(l.router), file, "tproxy", "down"); err != nil || res.Code != 0 {
+			t.Errorf("tproxy down: %v, exit code %d\n%s", err, res.Code, res.Stderr)
+		}
+	})
 }

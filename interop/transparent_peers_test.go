@@ -23,7 +23,7 @@ func TestTransparentPeers(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			l := newRouted(t)
-			l.divert(t, mode)
+			l.divert(t, mode, "--usesrc", "clientip")
 			leaf, root := issue(t, "origin.test")
 			sshd := l.servers.start(t, peers.OpenSSH(shell))
 			l.servers.start(t, peers.Aiosmtpd(mail, leaf))
@@ -161,7 +161,7 @@ func TestTransparentCrowd(t *testing.T) {
 		n = 10_000
 	}
 	l := newRouted(t)
-	l.divert(t, "tproxy")
+	l.divert(t, "tproxy", "--usesrc", "clientip")
 	ln := l.servers.listen(t, "203.0.113.2:7")
 	var serving errgroup.Group
 	serving.Go(func() error {

@@ -91,7 +91,7 @@ func TestTransparentKeepsAddresses(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			l := newRouted(t)
-			l.divert(t, mode)
+			l.divert(t, mode, "--usesrc", "client")
 			const web = 8001
 			l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, Backend: "127.0.0.1:1"}))
 			shop := l.open(t, web)
@@ -171,7 +171,7 @@ func TestTransparentDoesNotDialItself(t *testing.T) {
 func TestTransparentAsHAProxy(t *testing.T) {
 	t.Parallel()
 	l := newRouted(t)
-	l.divert(t, "tproxy")
+	l.divert(t, "tproxy", "--usesrc", "clientip")
 	const web = 8001
 	l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, Backend: "127.0.0.1:1"}))
 	shop := l.open(t, web)
@@ -214,5 +214,40 @@ backend six
 		if !strings.HasSuffix(ours[i], "the server sees "+f.client) || ours[i] != theirs[i] {
 			t.Errorf("with us\n%s\nwith HAProxy\n%s", ours[i], theirs[i])
 		}
+	}
+}
+
+// The command puts up the rules by itself, and leaves none behind. They take connections of the
+// router, too, by who makes them, and not those of the command, whoever it is.
+func TestTransparentWithItsRules(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			l := newRouted(t)
+			const web = 8001
+			l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, Backend: "127.0.0.1:1"}))
+			l.open(t, web)
+			before := l.router.succeed(t, "nft", "list", "ruleset") + l.router.succeed(t, "ip", "rule") + l.router.succeed(t, "ip", "-6", "rule")
+			m := l.transparently(t, mode, "--with-tproxy", "--interface", "wire", "--uid", "root")
+			for _, f := range protocolFamilies() {
+				for name, n := range map[string]namespace{"a client": l.clients, "the router": l.router} {
+					page := n.curl(t, "http://"+net.JoinHostPort(f.server, fmt.Sprint(web))+"/status")
+					if page.Code != 0 {
+						t.Errorf("%s, %s: curl: exit code %d\n%s", name, f.name, page.Code, page.Stderr)
+					}
+					if flow := m.flow(t); flow.Reason != "eof" || flow.Path != "http" {
+						t.Errorf("%s, %s: flow %+v", name, f.name, flow)
+					}
+				}
+			}
+			if code, err := m.Terminate(t.Context()); code != 0 || err != nil {
+				t.Fatalf("mitm ended with %d, %v", code, err)
+			}
+			after := l.router.succeed(t, "nft", "list", "ruleset") + l.router.succeed(t, "ip", "rule") + l.router.succeed(t, "ip", "-6", "rule")
+			if after != before {
+				t.Errorf("the rules are\n%s\nwant\n%s", after, before)
+			}
+		})
 	}
 }

@@ -39,6 +39,7 @@ type runOptions struct {
 	flowlog       string
 	tls           tlsOptions
 	rules         ruleOptions
+	kernel        withTProxy
 	certHTTP      certHTTP
 	logFormat     string
 	logLevel      string
@@ -67,6 +68,7 @@ func newRun(s streams, use string) *cobra.Command {
 	gatewayOptions(f, &o.config)
 	proxyOptions(f, &o.config)
 	transparentOptions(f, &o.config)
+	o.kernel.define(f)
 	limitOptions(f, &o.config.Limits)
 	o.tls.define(f, &o.config)
 	o.rules.define(f)
@@ -133,6 +135,9 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
+	if err := o.kernel.check(&o.config); err != nil {
+		return err
+	}
 	if o.config.Rules, err = o.rules.open(ctx, log); err != nil {
 		return err
 	}
@@ -155,6 +160,11 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	defer stopPage()
+	takeRulesAway, err := o.kernel.up(ctx, server, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, takeRulesAway()) }()
 	o.announce(s.err, log, server)
 	defer watchRules(ctx, o.config.Rules, log)()
 	return failed(server.Serve(ctx))

@@ -59,16 +59,12 @@ func stage(ctx context.Context) (clients, servers *place, err error) {
 
 // transparentStacks are the ways to the origin for clients that know of no proxy of ours.
 func transparentStacks(mode intercept.Mode) []stack {
-	source, seen := mitm.SourceOwn, "203.0.113.1"
-	if mode == intercept.TPROXY {
-		source, seen = mitm.SourceClientIP, clientAddr
-	}
 	configure := func(c *mitm.Config, _ *peers) {
 		c.Listen = []string{fmt.Sprintf(":%d", routerPort)}
-		c.Transparent, c.Mark, c.Source = mode, tproxy.DefaultMark, source
+		c.Transparent, c.Mark, c.Source = mode, tproxy.DefaultMark, mitm.SourceClientIP
 	}
 	return []stack{
-		{"HTTPS, " + mode.String(), "tls(h2)", true, configure, nil, func(p *peers) bridge.Addr { return p.origin }, seen},
+		{"HTTPS, " + mode.String(), "tls(h2)", true, configure, nil, func(p *peers) bridge.Addr { return p.origin }, clientAddr},
 		{"a SOCKS5 server behind us, " + mode.String(), "socks5>tls(h2)", true, configure, steps{saySOCKS5}, (*peers).socksAddr, ""},
 		{"an HTTP proxy behind us, " + mode.String(), "connect>tls(http/1.1)", false, configure, steps{sayConnect}, (*peers).proxyAddr, ""},
 	}
@@ -80,7 +76,7 @@ func (d *demo) recordTransparent(ctx context.Context, observer *bridge.Observer)
 		mode  intercept.Mode
 		rules tproxy.Mode
 	}{{intercept.Redirect, tproxy.Redirect}, {intercept.TPROXY, tproxy.TPROXY}} {
-		rules := tproxy.Rules{Mode: m.rules, Port: routerPort, Family: tproxy.IPv4, Interfaces: []string{"clients"}}
+		rules := tproxy.Rules{Mode: m.rules, Port: routerPort, Source: tproxy.ForeignSource, Family: tproxy.IPv4, Interfaces: []string{"clients"}}
 		down, err := rules.Up(ctx, nil)
 		if err != nil {
 			return err

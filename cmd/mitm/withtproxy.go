@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"reflect"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bridgeio/bridgeio/mitm"
+	"github.com/bridgeio/bridgeio/mitm/intercept"
+	"github.com/bridgeio/bridgeio/mitm/tproxy"
+)
+
+// withTProxy are the kernel's rules for as long as the proxy runs.
+type withTProxy struct {
+	on    bool
+	rules tproxy.Rules
+}
+
+func (w *withTProxy) define(f *pflag.FlagSet) {
+	f.BoolVar(&w.on, "with-tproxy", false, "put up the kernel's rules for --transparent, and take them away at the end, as mitm tproxy does; which connections:")
+	choiceOptions(f, &w.rules)
+}
+
+// check says what is wrong with the options, and completes the configuration: without a mark
+// the rules would bring back our own connections.
+func (w *withTProxy) check(c *mitm.Config) error {
+	switch {
+	case !w.on && !reflect.DeepEqual(w.rules, tproxy.Rules{}):
+		return usage("--ports, --interface, --exclude, --uid, --cgroup, --family and --keep-forwarding are about the kernel's rules: add --with-tproxy")
+	case !w.on:
+		return nil
+	case c.Transparent == intercept.None:
+		return usage("--with-tproxy: want --transparent redirect or tproxy, too")
+	case len(c.Listen)+len(c.TLS) > 1:
+		return usage("--with-tproxy: want one --listen or -p: the rules bring everything to one port")
+	}
+	if c.Mark == 0 {
+		c.Mark = tproxy.DefaultMark
+	}
+	w.rules.Mark = c.Mark
+	w.rules.Mode = tproxy.Redirect
+	if c.Transparent == intercept.TPROXY {
+		w.rules.Mode = tproxy.TPROXY
+	}
+	switch c.Source {
+	case mitm.SourceClient:
+		w.rules.Source = tproxy.ClientSource
+	case mitm.SourceClientIP, mitm.SourceAddr:
+		w.rules.Source = tproxy.ForeignSource
+	}
+	rules := w.rules
+	rules.Port = 1 // it is known when somebody listens
+	return checkRules(rules)
+}
+
+// up puts up the rules for a server, and returns what takes them away.
+func (w *withTProxy) up(ctx context.Context, server *mitm.Server, log *slog.Logger) (down func() error, err error) {
+	if !w.on {
+		return func() error { return nil }, nil
+	}
+	for _, l := range server.Listening() {
+		if l.Kind == "auto" || l.Kind == "tls" {
+			w.rules.Port = l.Addr.(*net.TCPAddr).AddrPort().Port()
+		}
+	}
+	takeAway, err := w.rules.Up(ctx, log)
+	if err != nil {
+		return nil, failed(err)
+	}
+	return func() error { return failed(takeAway(context.WithoutCancel(ctx))) }, nil
+}
