@@ -68,36 +68,44 @@ func TestTransparentPeers(t *testing.T) {
 // A WebSocket is one long conversation, also for servers behind a router.
 func TestTransparentWebSocket(t *testing.T) {
 	t.Parallel()
-	l := newRouted(t)
-	l.divert(t, "tproxy")
 	const port = 8080
-	srv := &http.Server{Handler: http.HandlerFunc(serveEcho)}
-	ln := l.servers.listen(t, fmt.Sprintf("127.0.0.1:%d", port))
-	var serving errgroup.Group
-	serving.Go(func() error { return srv.Serve(ln) })
-	t.Cleanup(func() { srv.Close(); serving.Wait() })
-	l.open(t, port)
-	m := l.transparently(t, "tproxy")
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
-		err = l.clients.enter(func() (err error) { c, err = (&net.Dialer{}).DialContext(ctx, network, addr); return err })
-		return c, err
-	}}}
-	defer client.CloseIdleConnections()
-	c, _, err := websocket.Dial(t.Context(), fmt.Sprintf("ws://203.0.113.2:%d/ws", port), &websocket.DialOptions{HTTPClient: client})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, word := range []string{"one", "two", "three"} {
-		if err := c.Write(t.Context(), websocket.MessageText, []byte(word)); err != nil {
-			t.Fatal(err)
-		}
-		if _, got, err := c.Read(t.Context()); err != nil || string(got) != word {
-			t.Fatalf("heard %q, %v, want %q", got, err, word)
-		}
-	}
-	c.Close(websocket.StatusNormalClosure, "")
-	if f := m.flow(t); f.Path != "http" || f.Target != "203.0.113.2:8080" {
-		t.Errorf("flow %+v", f)
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			l := newRouted(t)
+			l.divert(t, mode)
+			srv := &http.Server{Handler: http.HandlerFunc(serveEcho)}
+			ln := l.servers.listen(t, fmt.Sprintf("127.0.0.1:%d", port))
+			var serving errgroup.Group
+			serving.Go(func() error { return srv.Serve(ln) })
+			t.Cleanup(func() { srv.Close(); serving.Wait() })
+			l.open(t, port)
+			m := l.transparently(t, mode)
+			client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
+				err = l.clients.enter(func() (err error) { c, err = (&net.Dialer{}).DialContext(ctx, network, addr); return err })
+				return c, err
+			}}}
+			defer client.CloseIdleConnections()
+			for _, f := range protocolFamilies() {
+				target := net.JoinHostPort(f.server, fmt.Sprint(port))
+				c, _, err := websocket.Dial(t.Context(), "ws://"+target+"/ws", &websocket.DialOptions{HTTPClient: client})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, word := range []string{"one", "two", "three"} {
+					if err := c.Write(t.Context(), websocket.MessageText, []byte(word)); err != nil {
+						t.Fatal(err)
+					}
+					if _, got, err := c.Read(t.Context()); err != nil || string(got) != word {
+						t.Fatalf("heard %q, %v, want %q", got, err, word)
+					}
+				}
+				c.Close(websocket.StatusNormalClosure, "")
+				if f := m.flow(t); f.Path != "http" || f.Target != target {
+					t.Errorf("flow %+v", f)
+				}
+			}
+		})
 	}
 }
 
@@ -111,12 +119,15 @@ func TestTransparentSilence(t *testing.T) {
 			l.divert(t, mode)
 			l.servers.nft(t, "table inet silent {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n\t\ttcp dport 7777 drop\n\t}\n}\n")
 			m := l.transparently(t, mode, "--timeout", "1s")
-			res := l.clients.curl(t, "http://203.0.113.2:7777/")
-			if res.Code != 52 { // curl's word for an end without an answer
-				t.Errorf("curl: exit code %d\n%s", res.Code, res.Stderr)
-			}
-			if f := m.flow(t); f.Reason != "timeout" || f.Target != "203.0.113.2:7777" {
-				t.Errorf("flow %+v, want a timeout", f)
+			for _, f := range protocolFamilies() {
+				target := net.JoinHostPort(f.server, "7777")
+				res := l.clients.curl(t, "http://"+target+"/")
+				if res.Code != 52 { // curl's word for an end without an answer
+					t.Errorf("%s: curl: exit code %d\n%s", f.name, res.Code, res.Stderr)
+				}
+				if f := m.flow(t); f.Reason != "timeout" || f.Target != target {
+					t.Errorf("flow %+v, want a timeout", f)
+				}
 			}
 		})
 	}

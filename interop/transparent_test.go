@@ -133,6 +133,76 @@ func TestTransparentKeepsAddresses(t *testing.T) {
 	}
 }
 
+// A balancer's word about its client counts as much as the client's own connection.
+func TestTransparentSourceOfAHeader(t *testing.T) {
+	t.Parallel()
+	l := newRouted(t)
+	l.divert(t, "tproxy", "--usesrc", "clientip")
+	const web, front = 8001, 8000
+	l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, Backend: "127.0.0.1:1"}))
+	shop := l.open(t, web)
+	for _, f := range protocolFamilies() {
+		for _, header := range []string{"send-proxy", "send-proxy-v2"} {
+			t.Run(f.name+" "+header, func(t *testing.T) {
+				m := startMitmAs(t, func(p peers.Program) peers.Program {
+					p.Namespace = string(l.router)
+					return p
+				}, "--listen", "127.0.0.1:0", "--connect", net.JoinHostPort(f.server, fmt.Sprint(web)), "--accept-proxy", "127.0.0.0/8", "--usesrc", "clientip")
+				router := map[string]string{"IPv4": "198.51.100.1", "IPv6": "[2001:db8:1::1]"}[f.name]
+				l.router.start(t, peers.Program{
+					Name: "haproxy", Args: []string{"-db", "-f", peers.Here + "/haproxy.cfg"}, Ports: []int{front},
+					Files: map[string]string{"haproxy.cfg": fmt.Sprintf(`defaults
+	mode tcp
+	timeout client 30s
+	timeout server 30s
+	timeout connect 5s
+listen balancer
+	bind %s:%d
+	server mitm %s %s
+`, router, front, m.addrs[0], header)},
+				})
+				if res := l.clients.curl(t, fmt.Sprintf("http://%s:%d/status", router, front)); res.Code != 0 {
+					t.Fatalf("curl: exit code %d\n%s", res.Code, res.Stderr)
+				}
+				if seen := shop.last().Addr().Unmap().String(); seen != f.client {
+					t.Errorf("the server has seen %s, want %s", seen, f.client)
+				}
+			})
+		}
+	}
+}
+
+// With CAP_NET_RAW alone, once root has put up the rules, nothing is missing.
+func TestTransparentWithoutRoot(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			l := newRouted(t)
+			l.divert(t, mode, "--usesrc", "client")
+			const web = 8001
+			l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, Backend: "127.0.0.1:1"}))
+			shop := l.open(t, web)
+			m := startMitmAs(t, func(p peers.Program) peers.Program {
+				p.Namespace = string(l.router)
+				const script = `cp "$1" "$0/mitm" && chown -R nobody "$0" && shift &&
+					exec setpriv --reuid nobody --clear-groups --inh-caps -all,+net_raw --ambient-caps -all,+net_raw --bounding-set -all,+net_raw "$0/mitm" "$@"`
+				p.Name, p.Args = "sh", append([]string{"-c", script, peers.Here, p.Name}, p.Args...)
+				return p
+			}, "--listen", ":9000", "--transparent", mode, "--mark", "0x4000000", "--usesrc", "client")
+			for _, f := range protocolFamilies() {
+				if res := l.clients.curl(t, "http://"+net.JoinHostPort(f.server, fmt.Sprint(web))+"/status"); res.Code != 0 {
+					t.Fatalf("curl: exit code %d\n%s", res.Code, res.Stderr)
+				}
+				flow := m.flow(t)
+				if seen := shop.last(); netip.AddrPortFrom(seen.Addr().Unmap(), seen.Port()).String() != flow.Client {
+					t.Errorf("the server has seen %s, want %s", seen, flow.Client)
+				}
+			}
+		})
+	}
+}
+
 // A connection to the listener itself is refused: with nothing to tell that it leads back, it
 // would be dialled for ever.
 func TestTransparentDoesNotDialItself(t *testing.T) {
