@@ -1,0 +1,262 @@
+package interop
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/bridgeio/bridgeio/internal/peers"
+)
+
+// With the rules of tproxy up, what clients mean for servers is brought to mitm, what is excluded goes
+// past it, and so does what is for the router itself.
+func TestTProxyBringsWhatItIsToBring(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		mode, source string
+	}{
+		{"redirect", ""},
+		{"redirect", "clientip"},
+		{"redirect", "client"},
+		{"tproxy", ""},
+		{"tproxy", "clientip"},
+		{"tproxy", "client"},
+	} {
+		name := tt.mode
+		var usesrc []string
+		if tt.source != "" {
+			name += " as " + tt.source
+			usesrc = []string{"--usesrc", tt.source}
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newRouted(t)
+			const brought, aside = 8001, 8002
+			for _, f := range protocolFamilies() {
+				l.servers.tells(t, f.server, brought)
+				l.servers.tells(t, f.server, aside)
+				l.router.tells(t, f.router(), brought)
+			}
+			l.router.succeed(t, "sysctl", "-qw", "net.ipv4.conf.all.src_valid_mark=1", "net.ipv4.conf.all.rp_filter=1")
+			up := []string{"tproxy", "up", "--transparent", tt.mode, "--to", "9000", "--mark", "0x2", "--interface", "wire", "--ports", fmt.Sprintf("1-%d", brought)}
+			l.router.must(t, append(up, usesrc...)...)
+			m := l.transparently(t, tt.mode, usesrc...)
+			for _, f := range protocolFamilies() {
+				t.Run(f.name, func(t *testing.T) {
+					seen, self := l.clients.ask(t, f.server, brought)
+					flow := m.flow(t)
+					if want := net.JoinHostPort(f.server, fmt.Sprint(brought)); flow.Target != want || flow.Client != self.String() {
+						t.Errorf("flow %+v, want one of %s to %s", flow, self, want)
+					}
+					want := map[string]string{"": f.router(), "clientip": f.client, "client": f.client}[tt.source]
+					if seen.Addr().String() != want || tt.source == "client" && seen != self {
+						t.Errorf("the server has seen %s of %s, want %s", seen, self, want)
+					}
+					if seen, self := l.clients.ask(t, f.server, aside); seen != self {
+						t.Errorf("on a port that is not brought the server has seen %s, want %s", seen, self)
+					}
+					if seen, self := l.clients.ask(t, f.router(), brought); seen != self {
+						t.Errorf("the router has seen %s, want %s", seen, self)
+					}
+				})
+			}
+			if code := m.ends(t, syscall.SIGTERM); code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+			if flows := m.log(t); len(flows) != 2 {
+				t.Errorf("%d flows, want those that were to be brought", len(flows))
+			}
+			l.router.must(t, "tproxy", "down")
+			for _, f := range protocolFamilies() {
+				if seen, self := l.clients.ask(t, f.server, brought); seen != self {
+					t.Errorf("without rules the server has seen %s, want %s", seen, self)
+				}
+			}
+		})
+	}
+}
+
+// router is the router's address on the servers' side.
+func (f protocolFamily) router() string {
+	return map[string]string{"IPv4": "203.0.113.1", "IPv6": "2001:db8:2::1"}[f.name]
+}
+
+// tells listens, and tells who says something what the server sees of it.
+func (n namespace) tells(t *testing.T, host string, port int) {
+	t.Helper()
+	ln := n.listen(t, net.JoinHostPort(host, fmt.Sprint(port)))
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				if _, err := io.ReadAll(c); err == nil {
+					_, _ = io.WriteString(c, c.RemoteAddr().String()) // the client sees it
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { ln.Close(); all.Wait() })
+}
+
+// ask returns what the server sees of us, and who we are.
+func (n namespace) ask(t *testing.T, host string, port int) (seen, self netip.AddrPort) {
+	t.Helper()
+	var c net.Conn
+	n.within(t, func() (err error) {
+		c, err = net.DialTimeout("tcp", net.JoinHostPort(host, fmt.Sprint(port)), runTimeout)
+		return err
+	})
+	defer c.Close()
+	_, err := io.WriteString(c, "\x00hello")
+	answer, readErr := []byte(nil), errors.Join(err, c.(*net.TCPConn).CloseWrite())
+	if readErr == nil {
+		answer, readErr = io.ReadAll(c)
+	}
+	if seen, err = netip.ParseAddrPort(string(answer)); err != nil || readErr != nil {
+		t.Fatalf("%s:%d says %q, %v", host, port, answer, readErr)
+	}
+	return seen, c.LocalAddr().(*net.TCPAddr).AddrPort()
+}
+
+// Connections of the router's own users are brought when they are chosen, others are not.
+func TestTProxyBringsLocalConnections(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			l := newRouted(t)
+			const web = 8001
+			l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, Backend: "127.0.0.1:1"}))
+			l.open(t, web)
+			l.router.must(t, "tproxy", "up", "--transparent", mode, "--to", "9000", "--mark", "0x2", "--uid", "65534")
+			m := l.transparently(t, mode)
+			for _, f := range protocolFamilies() {
+				curl := append([]string{"curl"}, curlArgs("http://"+net.JoinHostPort(f.server, fmt.Sprint(web))+"/status")...)
+				for range 3 {
+					l.router.succeed(t, append([]string{"setpriv", "--reuid=65534", "--clear-groups"}, curl...)...)
+					if flow := m.flow(t); flow.Target != net.JoinHostPort(f.server, fmt.Sprint(web)) || flow.Reason != "eof" {
+						t.Errorf("%s: flow %+v", f.name, flow)
+					}
+				}
+				l.router.succeed(t, curl...)
+				l.clients.succeed(t, curl...)
+			}
+			// What a closed socket still has to say gets there as well.
+			m.eventually(t, "the ends of all connections", func() bool {
+				return l.router.succeed(t, "ss", "-Htan", "state", "last-ack", "state", "fin-wait-1", "state", "closing") == ""
+			})
+			if code := m.ends(t, syscall.SIGTERM); code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+			if flows := m.log(t); len(flows) != 6 {
+				t.Errorf("%d flows, want those of the one user", len(flows))
+			}
+		})
+	}
+}
+
+// Doctor says what is missing where nothing is, and each command that it recommends helps.
+func TestDoctorIsContentAfterItsAdvice(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			l := newRouted(t)
+			l.router.succeed(t, "sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0", "net.ipv4.conf.wire.src_valid_mark=1")
+			doctor := []string{"doctor", "--transparent", mode, "--to", "9000", "--interface", "wire", "--ports", "80,443"}
+			res := l.router.mitm(t, doctor...)
+			want := []string{
+				"the rules are not up: there is no table inet mitm", "net.ipv4.ip_forward is not 1", "net.ipv6.conf.all.forwarding is not 1",
+				"nothing listens on port 9000 for IPv4", "nothing listens on port 9000 for IPv6", "there is no CA",
+			}
+			if mode == "tproxy" {
+				want = append(want, "net.ipv4.conf.wire.src_valid_mark: 1", "the rule that routes marked packets of IPv4 is missing",
+					"the rule that routes marked packets of IPv6 is missing", "table 7746 has no route of IPv4", "table 7746 has no route of IPv6")
+			}
+			for _, problem := range want {
+				if !strings.Contains(res.Stdout, "\nproblem  "+problem) {
+					t.Errorf("it does not say %q", problem)
+				}
+			}
+			if res.Code != 1 || res.Stderr != "" {
+				t.Errorf("exit code %d: %s", res.Code, res.Stderr)
+			}
+
+			m := l.transparently(t, mode)
+			home := []string{"HOME=" + m.Dir, "XDG_CONFIG_HOME=" + m.Dir + "/config"}
+			res = l.router.mitm(t, slices.Concat(home, doctor)...)
+			before := res.Stdout
+			for line := range strings.Lines(res.Stdout) {
+				if advice, isAdvice := strings.CutPrefix(line, "         do: "); isAdvice {
+					l.router.follow(t, strings.TrimSpace(advice))
+				}
+			}
+			res = l.router.mitm(t, slices.Concat(home, doctor)...)
+			if res.Code != 0 || strings.Contains(res.Stdout, "problem") || strings.Contains(res.Stdout, "do:") {
+				t.Errorf("exit code %d\n%s\nbefore its advice was followed:\n%s", res.Code, res.Stdout, before)
+			}
+		})
+	}
+}
+
+// follow runs a command as a shell reads it.
+func (n namespace) follow(t *testing.T, command string) {
+	t.Helper()
+	if args, isOurs := strings.CutPrefix(command, "mitm "); isOurs {
+		if res := n.mitm(t, strings.Fields(args)...); res.Code != 0 && !strings.Contains(res.Stderr, "File exists") {
+			t.Errorf("%s: exit code %d\n%s", command, res.Code, res.Stderr)
+		}
+		return
+	}
+	if res := n.run(t, "", "sh", "-c", command); res.Code != 0 && !strings.Contains(res.Stderr, "File exists") {
+		t.Errorf("%s: exit code %d\n%s", command, res.Code, res.Stderr)
+	}
+}
+
+// It notices what somebody has taken away or changed.
+func TestDoctorNoticesWhatIsNoLongerThere(t *testing.T) {
+	t.Parallel()
+	l := newRouted(t)
+	m := l.transparently(t, "tproxy")
+	args := []string{"HOME=" + m.Dir, "XDG_CONFIG_HOME=" + m.Dir + "/config", "doctor", "--to", "9000"}
+	l.router.must(t, "tproxy", "up", "--to", "9000")
+	l.router.must(t, args...)
+	for _, tt := range []struct{ name, spoil, want string }{
+		{"a chain that was emptied", "nft flush chain inet mitm prerouting", "the table inet mitm has other rules than these"},
+		{"another port", "mitm tproxy up --to 9001", "the table inet mitm has other rules than these"},
+		{"the table", "nft delete table inet mitm", "there is no table inet mitm"},
+		{"a routing rule", "ip -6 rule del lookup 7746", "the rule that routes marked packets of IPv6 is missing"},
+		{"a route", "ip -4 route flush table 7746", "table 7746 has no route of IPv4"},
+		{"forwarding", "sysctl -qw net.ipv6.conf.all.forwarding=0", "net.ipv6.conf.all.forwarding is not 1"},
+		{"src_valid_mark", "sysctl -qw net.ipv4.conf.all.src_valid_mark=1", "net.ipv4.conf.all.src_valid_mark: 1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l.router.follow(t, tt.spoil)
+			res := l.router.mitm(t, args...)
+			if res.Code != 1 || !strings.Contains(res.Stdout, "problem  ") || !strings.Contains(res.Stdout, tt.want) {
+				t.Errorf("exit code %d\n%s, want %q", res.Code, res.Stdout, tt.want)
+			}
+			l.router.must(t, "tproxy", "up", "--to", "9000")
+			l.router.must(t, args...)
+		})
+	}
+	t.Run("a listener at loopback", func(t *testing.T) {
+		l.router.listen(t, "127.0.0.1:9002")
+		res := l.router.mitm(t, "doctor", "--to", "9002", "--family", "ipv4")
+		if !strings.Contains(res.Stdout, "what listens on port 9002 for IPv4 is at loopback") {
+			t.Errorf("it says\n%s", res.Stdout)
+		}
+	})
+}
