@@ -17,6 +17,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(inside) != "" {
+		if err := furnish(); err != nil {
+			fmt.Fprintln(os.Stderr, "interop:", err)
+			os.Exit(1)
+		}
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		os.RemoveAll(binaries())
 		os.Exit(code)
@@ -30,6 +36,9 @@ func binaries() string {
 
 // build builds mitm, once, with the race detector.
 var build = sync.OnceValues(func() (file string, err error) {
+	if file = os.Getenv(mitmFile); file != "" {
+		return file, nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	file = filepath.Join(binaries(), "mitm")

@@ -18,6 +18,7 @@ import (
 // Shells, mail and databases are reached as well, and decrypted where they change to TLS.
 func TestTransparentPeers(t *testing.T) {
 	t.Parallel()
+	needsRoot(t, "sshd and PostgreSQL change their user")
 	const shell, mail, database = 2222, 2525, 5432
 	for _, mode := range []string{"redirect", "tproxy"} {
 		t.Run(mode, func(t *testing.T) {
@@ -68,6 +69,9 @@ func TestTransparentPeers(t *testing.T) {
 // A WebSocket is one long conversation, also for servers behind a router.
 func TestTransparentWebSocket(t *testing.T) {
 	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
 	const port = 8080
 	for _, mode := range []string{"redirect", "tproxy"} {
 		t.Run(mode, func(t *testing.T) {
@@ -112,6 +116,9 @@ func TestTransparentWebSocket(t *testing.T) {
 // A server that answers nothing is not there for the client either, in time.
 func TestTransparentSilence(t *testing.T) {
 	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
 	for _, mode := range []string{"redirect", "tproxy"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -136,6 +143,9 @@ func TestTransparentSilence(t *testing.T) {
 // Captures show clients and servers, and nothing of the router between.
 func TestTransparentCapture(t *testing.T) {
 	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
 	l := newRouted(t)
 	l.divert(t, "redirect")
 	leaf, root := issue(t, "origin.test")
@@ -167,6 +177,9 @@ func TestTransparentCapture(t *testing.T) {
 // Many short flows leave nothing behind.
 func TestTransparentCrowd(t *testing.T) {
 	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
 	n := 500
 	if os.Getenv("INTEROP") == "full" {
 		n = 10_000

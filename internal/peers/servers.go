@@ -104,7 +104,7 @@ frontend in
 }
 
 // One process in the foreground: no workers that outlive it.
-const nginxConf = `daemon off; master_process off; pid @HERE@/pid; error_log stderr warn;
+const nginxConf = `user root; daemon off; master_process off; pid @HERE@/pid; error_log stderr warn;
 events { worker_connections 512; }
 http {
 	access_log @HERE@/access.log; default_type text/plain; server_tokens off; keepalive_timeout 60;
