@@ -79,6 +79,7 @@ func newHardened(t *testing.T) namespace {
 		"net.ipv4.conf.out.src_valid_mark=1", "net.ipv6.conf.out.accept_ra=0", "net.ipv4.conf.all.rp_filter=1")
 	n.nft(t, "table inet other {\n\tchain pre {\n\t\ttype filter hook prerouting priority mangle; policy accept;\n\t\tmeta mark 0x1 accept\n\t}\n}\n")
 	n.succeed(t, "ip", "rule", "add", "fwmark", "0x1", "lookup", "100")
+	n.forget(t)
 	return n
 }
 

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,7 @@ func TestTProxyBringsWhatItIsToBring(t *testing.T) {
 				l.router.tells(t, f.router(), brought)
 			}
 			l.router.succeed(t, "sysctl", "-qw", "net.ipv4.conf.all.src_valid_mark=1", "net.ipv4.conf.all.rp_filter=1")
+			l.router.forget(t)
 			up := []string{"tproxy", "up", "--transparent", tt.mode, "--to", "9000", "--mark", ownMark, "--interface", "wire", "--ports", fmt.Sprintf("1-%d", brought)}
 			l.router.must(t, append(up, usesrc...)...)
 			m := l.transparently(t, tt.mode, slices.Concat(usesrc, []string{"--mark", ownMark})...)
@@ -87,6 +89,22 @@ func TestTProxyBringsWhatItIsToBring(t *testing.T) {
 			}
 		})
 	}
+}
+
+// forget takes the rules away when the test is over, and what is remembered of them: that is no
+// part of the namespace.
+func (n namespace) forget(t *testing.T) {
+	t.Helper()
+	file, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		res, err := peers.Run(context.Background(), nil, "ip", "netns", "exec", string(n), file, "tproxy", "down")
+		if err != nil || res.Code != 0 {
+			t.Errorf("tproxy down: %v, exit code %d\n%s", err, res.Code, res.Stderr)
+		}
+	})
 }
 
 // router is the router's address on the servers' side.
@@ -148,6 +166,7 @@ func TestTProxyBringsLocalConnections(t *testing.T) {
 			const web = 8001
 			l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, Backend: "127.0.0.1:1"}))
 			l.open(t, web)
+			l.router.forget(t)
 			l.router.must(t, "tproxy", "up", "--transparent", mode, "--to", "9000", "--mark", ownMark, "--uid", "root")
 			l.router.nft(t, `table inet watch {
 	counter leaked { }
@@ -199,6 +218,7 @@ func TestDoctorIsContentAfterItsAdvice(t *testing.T) {
 			t.Parallel()
 			l := newRouted(t)
 			l.router.succeed(t, "sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0", "net.ipv4.conf.wire.src_valid_mark=1")
+			l.router.forget(t)
 			doctor := []string{"doctor", "--transparent", mode, "--to", "9000", "--interface", "wire", "--ports", "80,443"}
 			res := l.router.mitm(t, doctor...)
 			want := []string{
@@ -258,6 +278,7 @@ func TestDoctorNoticesWhatIsNoLongerThere(t *testing.T) {
 	l := newRouted(t)
 	m := l.transparently(t, "tproxy")
 	args := []string{"HOME=" + m.Dir, "XDG_CONFIG_HOME=" + m.Dir + "/config", "doctor", "--to", "9000"}
+	l.router.forget(t)
 	l.router.must(t, "tproxy", "up", "--to", "9000")
 	l.router.must(t, args...)
 	for _, tt := range []struct{ name, spoil, want string }{
