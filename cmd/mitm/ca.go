@@ -15,7 +15,12 @@ import (
 
 func newCA(s streams) *cobra.Command {
 	var cacert string
-	cmd := &cobra.Command{Use: "ca", Short: "the certificate authority that clients must trust"}
+	cmd := &cobra.Command{
+		Use:   "ca",
+		Short: "the certificate authority that clients must trust",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	cmd.PersistentFlags().StringVar(&cacert, "cacert", "", "the CA as load:FILE[:PASS] (default: the user's own)")
 	cmd.AddCommand(
 		&cobra.Command{
