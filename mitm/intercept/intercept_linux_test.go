@@ -129,3 +129,22 @@ func TestServersSeeTheSource(t *testing.T) {
 		s.Close()
 	}
 }
+
+// A listener may have an address that the host does not have, or not yet.
+func TestAListenerOfAnotherHostsAddress(t *testing.T) {
+	modes := []intercept.Mode{intercept.Redirect}
+	if os.Geteuid() == 0 {
+		modes = append(modes, intercept.TPROXY)
+	}
+	for _, m := range modes {
+		for _, addr := range []string{"203.0.113.77:0", "[2001:db8::77]:0"} {
+			lc := net.ListenConfig{Control: m.Control}
+			l, err := lc.Listen(t.Context(), "tcp", addr)
+			if err != nil {
+				t.Errorf("%s: %v", m, err)
+				continue
+			}
+			l.Close()
+		}
+	}
+}
