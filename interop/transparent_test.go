@@ -306,6 +306,43 @@ backend six
 	}
 }
 
+// What the rules leave alone goes past the proxy, also where they are for all interfaces.
+func TestTransparentLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
+	const web, other = 8001, 8002
+	for _, mode := range []string{"redirect", "tproxy"} {
+		for _, chosen := range [][]string{{"--ports", "8001"}, {"--ports", "8001,1024-8000,8003-65535"}, {"--interface", "wire,out", "--ports", "8001,10000-65535"}} {
+			t.Run(mode+" "+strings.Join(chosen, " "), func(t *testing.T) {
+				t.Parallel()
+				l := newRouted(t)
+				l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, Backend: "127.0.0.1:1"}))
+				l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: other, Backend: "127.0.0.1:1"}))
+				l.open(t, web)
+				shop := l.open(t, other)
+				m := l.transparently(t, mode, append([]string{"--with-tproxy", "--usesrc", "clientip"}, chosen...)...)
+				for _, f := range protocolFamilies() {
+					for _, port := range []int{web, other} {
+						res := l.clients.curl(t, "--max-time", "20", "http://"+net.JoinHostPort(f.server, fmt.Sprint(port))+"/status")
+						if res.Code != 0 {
+							t.Errorf("%s, port %d: curl: exit code %d\n%s", f.name, port, res.Code, res.Stderr)
+						}
+					}
+					if seen := shop.last().Addr().Unmap().String(); seen != f.client {
+						t.Errorf("the server has seen %s, want %s", seen, f.client)
+					}
+					if flow := m.flow(t); flow.Target != net.JoinHostPort(f.server, fmt.Sprint(web)) {
+						t.Errorf("flow %+v", flow)
+					}
+				}
+				m.flows(t, 2) // and no more
+			})
+		}
+	}
+}
+
 // The command puts up the rules by itself, and leaves none behind. They take connections of the
 // router, too, by who makes them, and not those of the command, whoever it is.
 func TestTransparentWithItsRules(t *testing.T) {

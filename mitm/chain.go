@@ -38,7 +38,9 @@ func (s *Server) chain(l *listener) bridge.Handler {
 func (s *Server) entrance(l *listener) []bridge.Layer {
 	c := s.config
 	header := proxyproto.Config{Trust: c.AcceptProxy, Auto: c.AutoProxy, Forward: c.ProxyHeader}
-	if c.RejectUntrustedProxy {
+	// Where servers are sent no other header than those that were believed, one from elsewhere
+	// would reach them as payload, first on the stream, and they would believe it.
+	if c.RejectUntrustedProxy || c.ProxyHeader != ProxyStrip && c.SendProxy == 0 {
 		header.Untrusted = proxyproto.Reject
 	}
 	if l.kind == haproxyOnly {

@@ -96,7 +96,8 @@ type Config struct {
 	AcceptProxy, AutoProxy []netip.Prefix
 	RejectUntrustedProxy   bool
 
-	// ProxyHeader says what becomes of a PROXY header that was believed. Servers of other
+	// ProxyHeader says what becomes of a PROXY header that was believed. Where it is passed
+	// on and SendProxy is 0, flows without one that is believed end. Servers of other
 	// flows are sent one of version SendProxy, 1 or 2; 0 is none. ProxyTLVs are in those of
 	// version 2 that are written here.
 	ProxyHeader ProxyHeader

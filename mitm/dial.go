@@ -15,6 +15,7 @@ import (
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/layers/tlsbridge"
+	"github.com/bridgeio/bridgeio/mitm/intercept"
 	"github.com/bridgeio/bridgeio/mitm/policy"
 )
 
@@ -88,6 +89,9 @@ func (s *Server) dialTCP(ctx context.Context, hop bridge.Addr, f *bridge.Flow, o
 	if err != nil && egress.Source.Port() != 0 && isPortTaken(err) {
 		egress.Source = netip.AddrPortFrom(egress.Source.Addr(), 0)
 		c, err = d.DialContext(ctx, "tcp", to)
+	}
+	if mixed := (*intercept.FamilyError)(nil); errors.As(err, &mixed) {
+		return nil, bridge.Fails(bridge.Unreachable, bridge.ByMITM, err)
 	}
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ type ProxyHeader = proxyproto.Forward
 // The ways to treat it. It stands first on whatever stream reaches the hop, each time that is dialled.
 const (
 	ProxyStrip   = proxyproto.Strip     // it was for us: what the server is told is for SendProxy to say
-	ProxyRelay   = proxyproto.Verbatim  // it is passed on as it came
+	ProxyRelay   = proxyproto.Verbatim  // it is passed on as it came; without SendProxy, flows from elsewhere end, as with RejectUntrustedProxy
 	ProxyRewrite = proxyproto.Rewritten // it is passed on in version 2, with ProxyTLVs added and the checksum computed anew
 )
 

@@ -398,7 +398,7 @@ func (o *runOptions) announce(w io.Writer, log *slog.Logger, server *mitm.Server
 	first := ""
 	for _, l := range server.Listening() {
 		log.Info("listening", "kind", l.Kind, "addr", l.Addr.String())
-		if first == "" && l.Kind == "auto" && o.config.Connect.IsZero() {
+		if first == "" && l.Kind == "auto" && o.config.Connect.IsZero() && o.config.Transparent == intercept.None {
 			first = l.Addr.String()
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -34,8 +35,13 @@ func (w *withTProxy) check(c *mitm.Config) error {
 		return nil
 	case c.Transparent == intercept.None:
 		return usage("--with-tproxy: want --transparent redirect or tproxy, too")
-	case len(c.Listen)+len(c.TLS) > 1:
+	case len(c.Listen)+len(c.TLS) > 1, len(c.Listen)+len(c.TLS) == 0 && len(c.SOCKS)+len(c.HTTPConnect)+len(c.HAProxy) > 0:
 		return usage("--with-tproxy: want one --listen or -p: the rules bring everything to one port")
+	}
+	for _, addr := range transparentAddrs(*c) {
+		if host, _, _ := net.SplitHostPort(addr); host != "" && host != "::" && host != "0.0.0.0" {
+			return usage("--with-tproxy: listen on all addresses, not on %s: connections come to whichever the kernel chooses", host)
+		}
 	}
 	if c.Mark == 0 {
 		c.Mark = tproxy.DefaultMark
@@ -54,6 +60,15 @@ func (w *withTProxy) check(c *mitm.Config) error {
 	rules := w.rules
 	rules.Port = 1 // it is known when somebody listens
 	return checkRules(rules)
+}
+
+// transparentAddrs are where the kernel can bring connections.
+func transparentAddrs(c mitm.Config) []string {
+	all := slices.Clone(c.Listen)
+	for _, l := range c.TLS {
+		all = append(all, l.Addr)
+	}
+	return all
 }
 
 // up puts up the rules for a server, and returns what takes them away.

@@ -125,10 +125,11 @@ func divert(s *script) {
 }
 
 // hand writes the chains of TPROXY. They see each packet; one that the rules want, and whose
-// socket is not here yet, is handed to the proxy's listener.
+// socket is not here yet, is handed to the proxy's listener. Answers of servers are not
+// meant: those to connections that go past the proxy look as if they were for it.
 func (r Rules) hand(s *script) {
 	s.chain("prerouting", "type filter hook prerouting priority mangle; policy accept;",
-		"meta l4proto != tcp accept", "jump divert", "jump pass")
+		"meta l4proto != tcp accept", "jump divert", "ct direction reply accept", "jump pass")
 	if r.forwarded() {
 		r.tproxy(s, r.interfaces()+" "+r.ports(), setMark+" accept")
 	}

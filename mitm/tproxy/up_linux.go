@@ -140,7 +140,11 @@ func hasIPv6() bool {
 	return err == nil && off == "0"
 }
 
+// apply changes nothing unless the kernel takes the rules: what was up before stays whole.
 func (h *host) apply(ctx context.Context, r Rules) error {
+	if _, err := (command{name: "nft", args: []string{"-c", "-f", "-"}, stdin: r.Script()}).run(ctx); err != nil {
+		return err
+	}
 	if err := h.set(r.settings()); err != nil {
 		return err
 	}

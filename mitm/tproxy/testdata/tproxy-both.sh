@@ -10,7 +10,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm cdd975094150ff71"
+	comment "mitm 52a472d96a260a12"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -25,6 +25,7 @@ table inet mitm {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
 		jump divert
+		ct direction reply accept
 		jump pass
 		iifname { "eth1" } tcp dport { 443 } meta nfproto ipv4 tproxy ip to :9100 meta mark set meta mark | 0x2000000 accept
 		iifname { "eth1" } tcp dport { 443 } meta nfproto ipv6 tproxy ip6 to :9100 meta mark set meta mark | 0x2000000 accept

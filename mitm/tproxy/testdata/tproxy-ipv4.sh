@@ -5,7 +5,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 7edeb143b9ac418e"
+	comment "mitm fcec31fe07523454"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -20,6 +20,7 @@ table inet mitm {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
 		jump divert
+		ct direction reply accept
 		jump pass
 		iifname != "lo" meta l4proto tcp meta nfproto ipv4 tproxy ip to :9100 meta mark set meta mark | 0x2000000 accept
 	}

@@ -7,7 +7,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm a5ca23e3d10dfc76"
+	comment "mitm 633b9df050d5e131"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -22,6 +22,7 @@ table inet mitm {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
 		jump divert
+		ct direction reply accept
 		jump pass
 		iifname "lo" meta l4proto tcp meta mark & 0x2000000 == 0x2000000 meta nfproto ipv4 tproxy ip to :9100 accept
 		iifname "lo" meta l4proto tcp meta mark & 0x2000000 == 0x2000000 meta nfproto ipv6 tproxy ip6 to :9100 accept

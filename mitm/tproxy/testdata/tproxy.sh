@@ -10,7 +10,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm f02b4db62b5f2cd5"
+	comment "mitm 518c143c97f3a7f6"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -25,6 +25,7 @@ table inet mitm {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
 		jump divert
+		ct direction reply accept
 		jump pass
 		iifname { "eth1", "wlan0" } tcp dport { 80, 443, 8000-8200 } meta nfproto ipv4 tproxy ip to :9100 meta mark set meta mark | 0x2000000 accept
 		iifname { "eth1", "wlan0" } tcp dport { 80, 443, 8000-8200 } meta nfproto ipv6 tproxy ip6 to :9100 meta mark set meta mark | 0x2000000 accept
