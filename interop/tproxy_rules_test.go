@@ -308,3 +308,21 @@ func TestTProxyUpThatFailsLeavesNothing(t *testing.T) {
 		t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
 	}
 }
+
+// Rules that work stay as they are when others fail to take their place.
+func TestTProxyUpThatFailsLeavesWhatWasUp(t *testing.T) {
+	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
+	n := newHardened(t)
+	n.must(t, "tproxy", "up", "--interface", "wire")
+	before := n.network(t)
+	if res := n.mitm(t, "tproxy", "up", "--transparent", "redirect", "--cgroup", "no/such.group"); res.Code != 1 {
+		t.Errorf("exit code %d: %s", res.Code, res.Stderr)
+	}
+	if diff := changes(before, n.network(t)); len(diff) > 0 {
+		t.Errorf("it changes\n%s", strings.Join(diff, "\n"))
+	}
+	n.must(t, "tproxy", "down")
+}

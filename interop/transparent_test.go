@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/bridgeio/bridgeio/internal/peers"
@@ -340,6 +341,37 @@ func TestTransparentLeavesOthersAlone(t *testing.T) {
 				m.flows(t, 2) // and no more
 			})
 		}
+	}
+}
+
+// Who is impatient with its end does not leave the rules behind.
+func TestTransparentEndsWithItsRules(t *testing.T) {
+	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
+	l := newRouted(t)
+	ln := l.servers.listen(t, "203.0.113.2:7")
+	m := l.transparently(t, "redirect", "--with-tproxy", "--interface", "wire")
+	var client net.Conn
+	l.clients.within(t, func() (err error) { client, err = net.Dial("tcp", "203.0.113.2:7"); return err })
+	defer client.Close()
+	server, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	for range 2 { // the flow goes on, and is waited for
+		if err := syscall.Kill(m.Pid(), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		m.eventually(t, "nobody listens", func() bool { return l.router.succeed(t, "ss", "-Htln", "sport", "=", "9000") == "" })
+	}
+	if code, err := m.Wait(t.Context()); code != 0 || err != nil {
+		t.Errorf("mitm ended with %d, %v", code, err)
+	}
+	if got := l.router.succeed(t, "nft", "list", "ruleset"); got != "" {
+		t.Errorf("it has left\n%s", got)
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"reflect"
 	"slices"
+	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -81,9 +84,17 @@ func (w *withTProxy) up(ctx context.Context, server *mitm.Server, log *slog.Logg
 			w.rules.Port = l.Addr.(*net.TCPAddr).AddrPort().Port()
 		}
 	}
+	// A second signal ends other processes at once. Here it would leave the rules up, and the
+	// clients without servers; the end is bounded.
+	impatience := make(chan os.Signal, 1)
+	signal.Notify(impatience, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	takeAway, err := w.rules.Up(ctx, log)
 	if err != nil {
+		signal.Stop(impatience)
 		return nil, failed(err)
 	}
-	return func() error { return failed(takeAway(context.WithoutCancel(ctx))) }, nil
+	return func() error {
+		defer signal.Stop(impatience)
+		return failed(takeAway(context.WithoutCancel(ctx)))
+	}, nil
 }
