@@ -271,6 +271,9 @@ func (c Config) withDefaults() (Config, error) {
 	if (c.Transparent != intercept.None || c.Mark != 0 || c.Source != SourceOwn) && runtime.GOOS != "linux" {
 		return c, fmt.Errorf("transparent proxying, marks and source addresses: %w on %s", errors.ErrUnsupported, runtime.GOOS)
 	}
+	if err := c.checkEgress(); err != nil {
+		return c, err
+	}
 	if c.Source == SourceAddr && !c.SourceAddr.IsValid() {
 		return c, errors.New("the source address: want an IP address")
 	}

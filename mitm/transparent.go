@@ -66,6 +66,18 @@ func socketOf(c net.Conn) (*net.TCPConn, error) {
 	}
 }
 
+// checkEgress finds out at the start what each flow would die of: that we may not.
+func (c Config) checkEgress() error {
+	e := intercept.Egress{Mark: c.Mark}
+	if c.Source != SourceOwn {
+		e.Source = netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	}
+	if err := e.Check(); err != nil {
+		return fmt.Errorf("connections to servers: %w", err)
+	}
+	return nil
+}
+
 // egress is how a flow's server is connected to.
 func (s *Server) egress(f *bridge.Flow) (intercept.Egress, error) {
 	e := intercept.Egress{Mark: s.config.Mark}

@@ -76,6 +76,29 @@ func original(fd int, is4 bool) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr.Addr), port), nil
 }
 
+// Check tries what Control does on a socket that is not connected: whether we may.
+func (e Egress) Check() error {
+	if e == (Egress{}) {
+		return nil
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	if err := e.mark(fd); err != nil || !e.Source.IsValid() {
+		return err
+	}
+	return transparent(fd, "tcp4")
+}
+
+func (e Egress) mark(fd int) error {
+	if e.Mark == 0 {
+		return nil
+	}
+	return set(fd, unix.SOL_SOCKET, unix.SO_MARK, int(e.Mark), "SO_MARK")
+}
+
 // Control prepares a socket that is about to be connected, as the Control of a net.Dialer. It
 // is a *FamilyError when the server is not of the source's family.
 func (e Egress) Control(network, address string, c syscall.RawConn) error {
@@ -87,13 +110,8 @@ func (e Egress) Control(network, address string, c syscall.RawConn) error {
 		return &FamilyError{source.Addr(), address}
 	}
 	return control(c, func(fd int) error {
-		if e.Mark != 0 {
-			if err := set(fd, unix.SOL_SOCKET, unix.SO_MARK, int(e.Mark), "SO_MARK"); err != nil {
-				return err
-			}
-		}
-		if !source.IsValid() {
-			return nil
+		if err := e.mark(fd); err != nil || !source.IsValid() {
+			return err
 		}
 		if err := transparent(fd, network); err != nil {
 			return err

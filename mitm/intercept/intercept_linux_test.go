@@ -130,6 +130,18 @@ func TestServersSeeTheSource(t *testing.T) {
 	}
 }
 
+func TestWhetherWeMayIsKnownBefore(t *testing.T) {
+	source := netip.MustParseAddrPort("192.0.2.7:0")
+	for _, e := range []intercept.Egress{{Mark: 2}, {Source: source}, {Mark: 2, Source: source}} {
+		if err := e.Check(); (err == nil) != (os.Geteuid() == 0) || err != nil && !strings.Contains(err.Error(), "it takes CAP_NET_RAW") {
+			t.Errorf("%+v: %v", e, err)
+		}
+	}
+	if err := (intercept.Egress{}).Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A listener may have an address that the host does not have, or not yet.
 func TestAListenerOfAnotherHostsAddress(t *testing.T) {
 	modes := []intercept.Mode{intercept.Redirect}

@@ -26,6 +26,9 @@ func (m Mode) Destination(*net.TCPConn) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errUnsupported
 }
 
+// Check tries what Control does on a socket that is not connected.
+func (e Egress) Check() error { return e.Control("", "", nil) }
+
 // Control prepares a socket that is about to be connected, as the Control of a net.Dialer.
 func (e Egress) Control(_, _ string, _ syscall.RawConn) error {
 	if e == (Egress{}) {
