@@ -85,12 +85,39 @@ func protocolFamilies() []protocolFamily {
 	return []protocolFamily{{"IPv4", "198.51.100.2", "203.0.113.2"}, {"IPv6", "2001:db8:1::2", "2001:db8:2::2"}}
 }
 
+// status is a page of a server that speaks plainly.
+func (f protocolFamily) status(port int) string {
+	return fmt.Sprintf("http://%s/status", net.JoinHostPort(f.server, fmt.Sprint(port)))
+}
+
+// inBothModes runs a test with each way to bring connections, in a lab of its own.
+func inBothModes(t *testing.T, test func(t *testing.T, l routed, mode string)) {
+	t.Helper()
+	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			test(t, newRouted(t), mode)
+		})
+	}
+}
+
 // A shop is a port of the servers' network, at both addresses, that leads to what listens on
 // its loopback. It remembers who came.
 type shop struct {
 	port int
 	mu   sync.Mutex
 	from []netip.AddrPort
+}
+
+// serve has nginx serve plainly on a port.
+func (l routed) serve(t *testing.T, port int) *shop {
+	t.Helper()
+	l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: port, Backend: "127.0.0.1:1"}))
+	return l.open(t, port)
 }
 
 func (l routed) open(t *testing.T, port int) *shop {

@@ -164,8 +164,7 @@ func TestTProxyBringsLocalConnections(t *testing.T) {
 			t.Parallel()
 			l := newRouted(t)
 			const web = 8001
-			l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, Backend: "127.0.0.1:1"}))
-			l.open(t, web)
+			l.serve(t, web)
 			l.router.forget(t)
 			l.router.must(t, "tproxy", "up", "--transparent", mode, "--to", "9000", "--mark", ownMark, "--uid", "root")
 			l.router.nft(t, `table inet watch {
@@ -178,7 +177,7 @@ func TestTProxyBringsLocalConnections(t *testing.T) {
 `)
 			m := l.transparently(t, mode, "--mark", ownMark)
 			for _, f := range protocolFamilies() {
-				curl := append([]string{"curl"}, curlArgs("http://"+net.JoinHostPort(f.server, fmt.Sprint(web))+"/status")...)
+				curl := append([]string{"curl"}, curlArgs(f.status(web))...)
 				for range 3 {
 					l.router.succeed(t, curl...)
 					if flow := m.flow(t); flow.Target != net.JoinHostPort(f.server, fmt.Sprint(web)) || flow.Reason != "eof" {
@@ -193,7 +192,7 @@ func TestTProxyBringsLocalConnections(t *testing.T) {
 				t.Errorf("what closed sockets still had to say went to the servers:\n%s", got)
 			}
 			for _, f := range protocolFamilies() {
-				curl := append([]string{"curl"}, curlArgs("http://"+net.JoinHostPort(f.server, fmt.Sprint(web))+"/status")...)
+				curl := append([]string{"curl"}, curlArgs(f.status(web))...)
 				l.router.succeed(t, append([]string{"setpriv", "--reuid=65534", "--clear-groups"}, curl...)...)
 				l.clients.succeed(t, curl...)
 			}
@@ -209,50 +208,42 @@ func TestTProxyBringsLocalConnections(t *testing.T) {
 
 // Doctor says what is missing where nothing is, and each command that it recommends helps.
 func TestDoctorIsContentAfterItsAdvice(t *testing.T) {
-	t.Parallel()
-	if inNamespaces(t) {
-		return
-	}
-	for _, mode := range []string{"redirect", "tproxy"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			l := newRouted(t)
-			l.router.succeed(t, "sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0", "net.ipv4.conf.wire.src_valid_mark=1")
-			l.router.forget(t)
-			doctor := []string{"doctor", "--transparent", mode, "--to", "9000", "--interface", "wire", "--ports", "80,443"}
-			res := l.router.mitm(t, doctor...)
-			want := []string{
-				"the rules are not up: there is no table inet mitm", "net.ipv4.ip_forward is not 1", "net.ipv6.conf.all.forwarding is not 1",
-				"nothing listens on port 9000 for IPv4", "nothing listens on port 9000 for IPv6", "there is no CA",
+	inBothModes(t, func(t *testing.T, l routed, mode string) {
+		l.router.succeed(t, "sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0", "net.ipv4.conf.wire.src_valid_mark=1")
+		l.router.forget(t)
+		doctor := []string{"doctor", "--transparent", mode, "--to", "9000", "--interface", "wire", "--ports", "80,443"}
+		res := l.router.mitm(t, doctor...)
+		want := []string{
+			"the rules are not up: there is no table inet mitm", "net.ipv4.ip_forward is not 1", "net.ipv6.conf.all.forwarding is not 1",
+			"nothing listens on port 9000 for IPv4", "nothing listens on port 9000 for IPv6", "there is no CA",
+		}
+		if mode == "tproxy" {
+			want = append(want, "net.ipv4.conf.wire.src_valid_mark: 1", "the rule that routes marked packets of IPv4 is missing",
+				"the rule that routes marked packets of IPv6 is missing", "table 7746 has no route of IPv4", "table 7746 has no route of IPv6")
+		}
+		for _, problem := range want {
+			if !strings.Contains(res.Stdout, "\nproblem  "+problem) {
+				t.Errorf("it does not say %q", problem)
 			}
-			if mode == "tproxy" {
-				want = append(want, "net.ipv4.conf.wire.src_valid_mark: 1", "the rule that routes marked packets of IPv4 is missing",
-					"the rule that routes marked packets of IPv6 is missing", "table 7746 has no route of IPv4", "table 7746 has no route of IPv6")
-			}
-			for _, problem := range want {
-				if !strings.Contains(res.Stdout, "\nproblem  "+problem) {
-					t.Errorf("it does not say %q", problem)
-				}
-			}
-			if res.Code != 1 || res.Stderr != "" {
-				t.Errorf("exit code %d: %s", res.Code, res.Stderr)
-			}
+		}
+		if res.Code != 1 || res.Stderr != "" {
+			t.Errorf("exit code %d: %s", res.Code, res.Stderr)
+		}
 
-			m := l.transparently(t, mode)
-			home := []string{"HOME=" + m.Dir, "XDG_CONFIG_HOME=" + m.Dir + "/config"}
-			res = l.router.mitm(t, slices.Concat(home, doctor)...)
-			before := res.Stdout
-			for line := range strings.Lines(res.Stdout) {
-				if advice, isAdvice := strings.CutPrefix(line, "         do: "); isAdvice {
-					l.router.follow(t, strings.TrimSpace(advice))
-				}
+		m := l.transparently(t, mode)
+		home := []string{"HOME=" + m.Dir, "XDG_CONFIG_HOME=" + m.Dir + "/config"}
+		res = l.router.mitm(t, slices.Concat(home, doctor)...)
+		before := res.Stdout
+		for line := range strings.Lines(res.Stdout) {
+			if advice, isAdvice := strings.CutPrefix(line, "         do: "); isAdvice {
+				l.router.follow(t, strings.TrimSpace(advice))
 			}
-			res = l.router.mitm(t, slices.Concat(home, doctor)...)
-			if res.Code != 0 || strings.Contains(res.Stdout, "problem") || strings.Contains(res.Stdout, "do:") {
-				t.Errorf("exit code %d\n%s\nbefore its advice was followed:\n%s", res.Code, res.Stdout, before)
-			}
-		})
-	}
+		}
+		res = l.router.mitm(t, slices.Concat(home, doctor)...)
+		if res.Code != 0 || strings.Contains(res.Stdout, "problem") || strings.Contains(res.Stdout, "do:") {
+			t.Errorf("exit code %d\n%s\nbefore its advice was followed:\n%s", res.Code, res.Stdout, before)
+		}
+	})
 }
 
 // follow runs a command as a shell reads it.

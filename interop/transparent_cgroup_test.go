@@ -3,7 +3,6 @@ package interop
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,8 +44,7 @@ func TestTransparentControlGroup(t *testing.T) {
 				}
 			})
 			const web = 8001
-			l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, Backend: "127.0.0.1:1"}))
-			l.open(t, web)
+			l.serve(t, web)
 			file, err := build()
 			if err != nil {
 				t.Fatal(err)
@@ -64,7 +62,7 @@ func TestTransparentControlGroup(t *testing.T) {
 			})
 			m := l.transparently(t, mode)
 			for _, f := range protocolFamilies() {
-				url := "http://" + net.JoinHostPort(f.server, fmt.Sprint(web)) + "/status"
+				url := f.status(web)
 				within(append([]string{"curl"}, curlArgs(url)...)...) // goes past
 				within(append([]string{"sh", "-c", `echo $$ >"$0"/cgroup.procs && exec "$@"`, filepath.Join(dir, group), "curl"}, curlArgs(url)...)...)
 				if flow := m.flow(t); flow.Path != "http" || flow.Reason != "eof" || !strings.HasPrefix(url, "http://"+flow.Target) {

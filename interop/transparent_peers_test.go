@@ -115,29 +115,21 @@ func TestTransparentWebSocket(t *testing.T) {
 
 // A server that answers nothing is not there for the client either, in time.
 func TestTransparentSilence(t *testing.T) {
-	t.Parallel()
-	if inNamespaces(t) {
-		return
-	}
-	for _, mode := range []string{"redirect", "tproxy"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			l := newRouted(t)
-			l.divert(t, mode)
-			l.servers.nft(t, "table inet silent {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n\t\ttcp dport 7777 drop\n\t}\n}\n")
-			m := l.transparently(t, mode, "--timeout", "1s")
-			for _, f := range protocolFamilies() {
-				target := net.JoinHostPort(f.server, "7777")
-				res := l.clients.curl(t, "http://"+target+"/")
-				if res.Code != 52 { // curl's word for an end without an answer
-					t.Errorf("%s: curl: exit code %d\n%s", f.name, res.Code, res.Stderr)
-				}
-				if f := m.flow(t); f.Reason != "timeout" || f.Target != target {
-					t.Errorf("flow %+v, want a timeout", f)
-				}
+	inBothModes(t, func(t *testing.T, l routed, mode string) {
+		l.divert(t, mode)
+		l.servers.nft(t, "table inet silent {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n\t\ttcp dport 7777 drop\n\t}\n}\n")
+		m := l.transparently(t, mode, "--timeout", "1s")
+		for _, f := range protocolFamilies() {
+			target := net.JoinHostPort(f.server, "7777")
+			res := l.clients.curl(t, "http://"+target+"/")
+			if res.Code != 52 { // curl's word for an end without an answer
+				t.Errorf("%s: curl: exit code %d\n%s", f.name, res.Code, res.Stderr)
 			}
-		})
-	}
+			if f := m.flow(t); f.Reason != "timeout" || f.Target != target {
+				t.Errorf("flow %+v, want a timeout", f)
+			}
+		}
+	})
 }
 
 // Captures show clients and servers, and nothing of the router between.
