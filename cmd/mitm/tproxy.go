@@ -98,19 +98,9 @@ func tproxyOptions(f *pflag.FlagSet, r *tproxy.Rules) {
 	add(f, "mark", "N", fmt.Sprintf("SO_MARK of mitm's own connections, which are left alone (default %#x)", tproxy.DefaultMark),
 		number(32, "a number from 1", func(n uint64) { r.Mark = uint32(n) }))
 	add(f, "usesrc", "client|clientip|ADDR", "as mitm's own --usesrc: answers to addresses that are not ours must come here", func(v string) error {
-		switch v {
-		case "client":
-			r.Source = tproxy.ClientSource
-			return nil
-		case "clientip":
-			r.Source = tproxy.ForeignSource
-			return nil
-		}
-		if _, err := netip.ParseAddr(v); err != nil {
-			return errors.New("want client, clientip or an IP address")
-		}
-		r.Source = tproxy.ForeignSource
-		return nil
+		source, _, err := parseSource(v)
+		r.Source = kernelSource(source)
+		return err
 	})
 	choiceOptions(f, r)
 }

@@ -54,12 +54,7 @@ func (w *withTProxy) check(c *mitm.Config) error {
 	if c.Transparent == intercept.TPROXY {
 		w.rules.Mode = tproxy.TPROXY
 	}
-	switch c.Source {
-	case mitm.SourceClient:
-		w.rules.Source = tproxy.ClientSource
-	case mitm.SourceClientIP, mitm.SourceAddr:
-		w.rules.Source = tproxy.ForeignSource
-	}
+	w.rules.Source = kernelSource(c.Source)
 	rules := w.rules
 	rules.Port = 1 // it is known when somebody listens
 	return checkRules(rules)

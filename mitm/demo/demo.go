@@ -4,6 +4,9 @@
 // proxy in front of them, and clients that reach the origin through stacks of PROXY,
 // SOCKS5, CONNECT and TLS. For each it prints who said what at which layer, and checks
 // what the client got, which path was recorded, and what was captured.
+//
+// The transparent demo (Linux) is the same in networks of its own: the proxy is on a router
+// between clients and servers, which know nothing of it.
 package demo
 
 import (
