@@ -17,7 +17,7 @@ func proxyOptions(f *pflag.FlagSet, c *mitm.Config) {
 	add(f, "proxy-tlv", "NAME,...", "what a header of version 2 has besides: authority (waits for the client's hello), unique-id, crc32c; with --terminate alpn, ssl", func(v string) error {
 		return setProxyTLVs(&c.ProxyTLVs, v)
 	})
-	add(f, "proxy-header", "strip|relay|rewrite", "a PROXY header that was believed: keep it, pass it on as it came, or in version 2 with --proxy-tlv added (default strip)",
+	add(f, "proxy-header", "strip|relay|rewrite", "a PROXY header that was believed: keep it, pass it on as it came, or in version 2 with --proxy-tlv added; without --send-proxy flows from elsewhere end then (default strip)",
 		oneOf(&c.ProxyHeader, map[string]mitm.ProxyHeader{"strip": mitm.ProxyStrip, "relay": mitm.ProxyRelay, "rewrite": mitm.ProxyRewrite}, "strip, relay or rewrite"))
 }
 
