@@ -17,6 +17,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// A client's port must not decide what tshark makes of its connection.
+	readers, err := filepath.Abs("testdata/wireshark")
+	if err == nil {
+		err = os.Setenv("WIRESHARK_CONFIG_DIR", readers)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "interop:", err)
+		os.Exit(1)
+	}
 	if os.Getenv(inside) != "" {
 		if err := furnish(); err != nil {
 			fmt.Fprintln(os.Stderr, "interop:", err)
