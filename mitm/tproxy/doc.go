@@ -14,8 +14,9 @@
 // network namespace. So a program that ended without taking its rules back does no harm that Down can't undo.
 //
 // TPROXY is as the kernel describes it (Documentation/networking/tproxy.rst): packets whose socket is on this host get a
-// mark, by which a routing rule says that every address is local. Connections that exist when the rules come are not kept
-// with TPROXY: their next packet goes to the proxy, which knows nothing of them.
+// mark, by which a routing rule says that every address is local. Whatever the mode, only connections that begin are
+// brought: those that exist when the rules come go on as they are. TPROXY of other hosts' connections does without the kernel's
+// table of connections; with it, a bit of the connection's mark, the same one, stands for those that were brought.
 //
 // The same mark is for answers to addresses that are not ours, where the proxy's connections seem to come from such ones
 // ([Rules.Source]).

@@ -24,7 +24,7 @@ func Example() {
 	// add table inet mitm
 	// delete table inet mitm
 	// table inet mitm {
-	// 	comment "mitm 07b08144888fb02e"
+	// 	comment "mitm 385c880d5360fdec"
 	// 	chain pass {
 	// 		meta mark 0x4000000 accept
 	// 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -33,6 +33,7 @@ func Example() {
 	// 	}
 	// 	chain prerouting {
 	// 		type nat hook prerouting priority -100; policy accept;
+	// 		tcp flags & (fin | syn | rst | ack) != syn accept
 	// 		jump pass
 	// 		iifname { "eth1" } meta nfproto ipv4 tcp dport { 80, 443 } redirect to :8080
 	// 	}

@@ -68,7 +68,7 @@ func TestIsListed(t *testing.T) {
 	script := Rules{Mode: Redirect, Port: 1}.Script()
 	_, comment, _ := strings.Cut(script, "comment ")
 	comment, _, _ = strings.Cut(comment, "\n")
-	objects := strings.Repeat(" # handle 1\n", 1+2+4+2) // the table, two chains, four rules and two
+	objects := strings.Repeat(" # handle 1\n", 1+2+4+3) // the table, two chains, four rules and three
 	for _, tt := range []struct {
 		name, list string
 		want       bool

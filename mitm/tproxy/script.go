@@ -38,7 +38,7 @@ func (r Rules) chains() string {
 		divert(&s)
 	}
 	if r.Mode == TPROXY {
-		r.hand(&s)
+		r.intercept(&s)
 	} else {
 		r.answers(&s)
 		r.redirect(&s)
@@ -74,16 +74,21 @@ func (r Rules) excluded() []string {
 	}
 }
 
-// redirect writes the chains of NAT. They see the first packet of a connection alone; the
-// kernel's table of connections does the rest.
+// onlyBegins ends a chain for all packets but a connection's first (RFC 9293 §3.5): connections
+// that are older than the rules stay as they are.
+const onlyBegins = "tcp flags & (fin | syn | rst | ack) != syn accept"
+
+// redirect writes the chains of NAT. They see the first packet alone that the kernel's table of
+// connections does not know, which in mid-stream is one of a connection from before there was a
+// table. That table does the rest.
 func (r Rules) redirect(s *script) {
 	to := fmt.Sprintf("%s%s redirect to :%d", r.onlyFamily(), r.ports(), r.Port)
 	if r.forwarded() {
-		s.chain("prerouting", "type nat hook prerouting priority -100; policy accept;", "jump pass", r.interfaces()+" "+to)
+		s.chain("prerouting", "type nat hook prerouting priority -100; policy accept;", onlyBegins, "jump pass", r.interfaces()+" "+to)
 		s.end()
 	}
 	if r.local() {
-		s.chain("output", "type nat hook output priority -100; policy accept;", "jump pass")
+		s.chain("output", "type nat hook output priority -100; policy accept;", onlyBegins, "jump pass")
 		for _, who := range r.owners() {
 			s.rules(who + " " + to)
 		}
@@ -109,11 +114,12 @@ func (r Rules) answers(s *script) {
 	s.end()
 }
 
-// The bit of divertMark, in nft's language.
+// The bit of divertMark, in nft's language. In the table of connections it says that the first
+// packet was brought, so that all others are.
 const (
-	bit      = "0x2000000"
-	setMark  = "meta mark set meta mark | " + bit
-	isMarked = "& " + bit + " == " + bit
+	bit       = "0x2000000"
+	setMark   = "meta mark set meta mark | " + bit
+	isBrought = "ct mark & " + bit + " == " + bit
 )
 
 // divert writes the chain for packets whose socket is here already: of a connection that was
@@ -124,41 +130,47 @@ func divert(s *script) {
 	s.end()
 }
 
-// hand writes the chains of TPROXY. They see each packet; one that the rules want, and whose
-// socket is not here yet, is handed to the proxy's listener. Answers of servers are not
-// meant: those to connections that go past the proxy look as if they were for it.
-func (r Rules) hand(s *script) {
+// intercept writes the chains of TPROXY. They see each packet; one whose socket is not here
+// yet is handed to the proxy's listener if a connection that the rules want begins with it, or if
+// it is of one that was brought: where the listener's backlog is full, the kernel has answered with
+// a cookie and remembers nothing else (RFC 4987 §3.6). Answers of servers are not meant: those to
+// connections that go past the proxy look as if they were for it.
+func (r Rules) intercept(s *script) {
+	r.hand(s)
 	s.chain("prerouting", "type filter hook prerouting priority mangle; policy accept;",
-		"meta l4proto != tcp accept", "jump divert", "ct direction reply accept", "jump pass")
+		"meta l4proto != tcp accept", "jump divert", "ct direction reply accept", isBrought+" goto hand")
 	if r.forwarded() {
-		r.tproxy(s, r.interfaces()+" "+r.ports(), setMark+" accept")
-	}
-	if r.local() {
-		r.tproxy(s, `iifname "lo" meta l4proto tcp meta mark `+isMarked, "accept")
+		s.rules(onlyBegins, "jump pass", fmt.Sprintf("%s %s%s goto hand", r.interfaces(), r.onlyFamily(), r.ports()))
 	}
 	s.end()
 	if !r.local() {
 		return
 	}
 	// What a connection's first packet got, all others get by the kernel's table of
-	// connections: a socket that was closed has no owner, but has packets to send still.
+	// connections: a socket that was closed has no owner, but has packets to send still. Marked
+	// packets come back by lo, with their entry of that table.
 	s.chain("output", "type route hook output priority mangle; policy accept;",
-		"meta l4proto != tcp accept", "ct direction reply accept",
-		"ct mark "+isMarked+" "+setMark+" accept", "jump pass")
+		"meta l4proto != tcp accept", "ct direction reply accept", "jump pass", isBrought+" "+setMark+" accept", onlyBegins)
 	for _, who := range r.owners() {
 		s.rules(fmt.Sprintf("ct state new %s%s %s ct mark set ct mark | %s %s accept", r.onlyFamily(), who, r.ports(), bit, setMark))
 	}
 	s.end()
 }
 
-// tproxy writes the statement for each family.
-func (r Rules) tproxy(s *script, match, then string) {
+// hand writes the chains that hand a packet to the listener. Where nobody listens the statement
+// does not match, and where the table of connections does not know the packet there is nothing to
+// be set.
+func (r Rules) hand(s *script) {
+	s.chain("handed", "", "ct mark set ct mark | "+bit, "accept")
+	s.end()
+	s.chain("hand", "")
 	if r.Family.has(IPv4) {
-		s.rules(fmt.Sprintf("%s meta nfproto ipv4 tproxy ip to :%d %s", match, r.Port, then))
+		s.rules(fmt.Sprintf("meta nfproto ipv4 meta l4proto tcp tproxy ip to :%d %s goto handed", r.Port, setMark))
 	}
 	if r.Family.has(IPv6) {
-		s.rules(fmt.Sprintf("%s meta nfproto ipv6 tproxy ip6 to :%d %s", match, r.Port, then))
+		s.rules(fmt.Sprintf("meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :%d %s goto handed", r.Port, setMark))
 	}
+	s.end()
 }
 
 // onlyFamily is a match for the one family that is asked for, and a space; empty if both are.

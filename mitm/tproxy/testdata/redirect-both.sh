@@ -4,7 +4,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 48ee31e6a82be18b"
+	comment "mitm 79553606fb8aed80"
 	chain pass {
 		meta mark 0x2a accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -13,11 +13,13 @@ table inet mitm {
 	}
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		jump pass
 		iifname { "eth1" } meta nfproto ipv6 meta l4proto tcp redirect to :9000
 	}
 	chain output {
 		type nat hook output priority -100; policy accept;
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		jump pass
 		meta skuid { 0 } meta nfproto ipv6 meta l4proto tcp redirect to :9000
 	}

@@ -10,7 +10,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 4bc74a4a4b0f8f73"
+	comment "mitm 7fe7a2b68a9415d6"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -37,6 +37,7 @@ table inet mitm {
 	}
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		jump pass
 		iifname { "eth1" } meta l4proto tcp redirect to :9000
 	}

@@ -5,7 +5,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 6665c94435ea8747"
+	comment "mitm 1105deaf71d611f1"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -22,6 +22,7 @@ table inet mitm {
 	}
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		jump pass
 		iifname != "lo" meta nfproto ipv4 meta l4proto tcp redirect to :9000
 	}

@@ -2,7 +2,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm a22cf5112fb58bc2"
+	comment "mitm e1968a5ba0f58b3a"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -11,6 +11,7 @@ table inet mitm {
 	}
 	chain output {
 		type nat hook output priority -100; policy accept;
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		jump pass
 		meta skuid { 1000, 65534 } tcp dport { 80, 443, 8000-8200 } redirect to :9000
 		socket cgroupv2 level 2 "system.slice/a.service" tcp dport { 80, 443, 8000-8200 } redirect to :9000

@@ -5,7 +5,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 98af95562b1d590a"
+	comment "mitm 2d23e258b387b69a"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -14,6 +14,7 @@ table inet mitm {
 	}
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		jump pass
 		iifname != "lo" meta l4proto tcp redirect to :9000
 	}

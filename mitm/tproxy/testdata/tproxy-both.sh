@@ -10,7 +10,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 52a472d96a260a12"
+	comment "mitm eed17a9434953efe"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -21,23 +21,31 @@ table inet mitm {
 		socket wildcard 1 return
 		socket transparent 1 meta mark set meta mark | 0x2000000 accept
 	}
+	chain handed {
+		ct mark set ct mark | 0x2000000
+		accept
+	}
+	chain hand {
+		meta nfproto ipv4 meta l4proto tcp tproxy ip to :9100 meta mark set meta mark | 0x2000000 goto handed
+		meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :9100 meta mark set meta mark | 0x2000000 goto handed
+	}
 	chain prerouting {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
 		jump divert
 		ct direction reply accept
+		ct mark & 0x2000000 == 0x2000000 goto hand
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		jump pass
-		iifname { "eth1" } tcp dport { 443 } meta nfproto ipv4 tproxy ip to :9100 meta mark set meta mark | 0x2000000 accept
-		iifname { "eth1" } tcp dport { 443 } meta nfproto ipv6 tproxy ip6 to :9100 meta mark set meta mark | 0x2000000 accept
-		iifname "lo" meta l4proto tcp meta mark & 0x2000000 == 0x2000000 meta nfproto ipv4 tproxy ip to :9100 accept
-		iifname "lo" meta l4proto tcp meta mark & 0x2000000 == 0x2000000 meta nfproto ipv6 tproxy ip6 to :9100 accept
+		iifname { "eth1" } tcp dport { 443 } goto hand
 	}
 	chain output {
 		type route hook output priority mangle; policy accept;
 		meta l4proto != tcp accept
 		ct direction reply accept
-		ct mark & 0x2000000 == 0x2000000 meta mark set meta mark | 0x2000000 accept
 		jump pass
+		ct mark & 0x2000000 == 0x2000000 meta mark set meta mark | 0x2000000 accept
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		ct state new meta skuid { 1000 } tcp dport { 443 } ct mark set ct mark | 0x2000000 meta mark set meta mark | 0x2000000 accept
 	}
 }

@@ -5,7 +5,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm fcec31fe07523454"
+	comment "mitm 7ecd3a798fb6872d"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -16,13 +16,22 @@ table inet mitm {
 		socket wildcard 1 return
 		socket transparent 1 meta mark set meta mark | 0x2000000 accept
 	}
+	chain handed {
+		ct mark set ct mark | 0x2000000
+		accept
+	}
+	chain hand {
+		meta nfproto ipv4 meta l4proto tcp tproxy ip to :9100 meta mark set meta mark | 0x2000000 goto handed
+	}
 	chain prerouting {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
 		jump divert
 		ct direction reply accept
+		ct mark & 0x2000000 == 0x2000000 goto hand
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		jump pass
-		iifname != "lo" meta l4proto tcp meta nfproto ipv4 tproxy ip to :9100 meta mark set meta mark | 0x2000000 accept
+		iifname != "lo" meta nfproto ipv4 meta l4proto tcp goto hand
 	}
 }
 EOF

@@ -7,7 +7,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 633b9df050d5e131"
+	comment "mitm ad58a9bf31483d8e"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -18,21 +18,28 @@ table inet mitm {
 		socket wildcard 1 return
 		socket transparent 1 meta mark set meta mark | 0x2000000 accept
 	}
+	chain handed {
+		ct mark set ct mark | 0x2000000
+		accept
+	}
+	chain hand {
+		meta nfproto ipv4 meta l4proto tcp tproxy ip to :9100 meta mark set meta mark | 0x2000000 goto handed
+		meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :9100 meta mark set meta mark | 0x2000000 goto handed
+	}
 	chain prerouting {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
 		jump divert
 		ct direction reply accept
-		jump pass
-		iifname "lo" meta l4proto tcp meta mark & 0x2000000 == 0x2000000 meta nfproto ipv4 tproxy ip to :9100 accept
-		iifname "lo" meta l4proto tcp meta mark & 0x2000000 == 0x2000000 meta nfproto ipv6 tproxy ip6 to :9100 accept
+		ct mark & 0x2000000 == 0x2000000 goto hand
 	}
 	chain output {
 		type route hook output priority mangle; policy accept;
 		meta l4proto != tcp accept
 		ct direction reply accept
-		ct mark & 0x2000000 == 0x2000000 meta mark set meta mark | 0x2000000 accept
 		jump pass
+		ct mark & 0x2000000 == 0x2000000 meta mark set meta mark | 0x2000000 accept
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		ct state new meta skuid { 1000 } meta l4proto tcp ct mark set ct mark | 0x2000000 meta mark set meta mark | 0x2000000 accept
 		ct state new socket cgroupv2 level 2 "unified/a/b" meta l4proto tcp ct mark set ct mark | 0x2000000 meta mark set meta mark | 0x2000000 accept
 	}

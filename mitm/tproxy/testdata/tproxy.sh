@@ -10,7 +10,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 518c143c97f3a7f6"
+	comment "mitm 11e139a29fb4d932"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -21,14 +21,23 @@ table inet mitm {
 		socket wildcard 1 return
 		socket transparent 1 meta mark set meta mark | 0x2000000 accept
 	}
+	chain handed {
+		ct mark set ct mark | 0x2000000
+		accept
+	}
+	chain hand {
+		meta nfproto ipv4 meta l4proto tcp tproxy ip to :9100 meta mark set meta mark | 0x2000000 goto handed
+		meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :9100 meta mark set meta mark | 0x2000000 goto handed
+	}
 	chain prerouting {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
 		jump divert
 		ct direction reply accept
+		ct mark & 0x2000000 == 0x2000000 goto hand
+		tcp flags & (fin | syn | rst | ack) != syn accept
 		jump pass
-		iifname { "eth1", "wlan0" } tcp dport { 80, 443, 8000-8200 } meta nfproto ipv4 tproxy ip to :9100 meta mark set meta mark | 0x2000000 accept
-		iifname { "eth1", "wlan0" } tcp dport { 80, 443, 8000-8200 } meta nfproto ipv6 tproxy ip6 to :9100 meta mark set meta mark | 0x2000000 accept
+		iifname { "eth1", "wlan0" } tcp dport { 80, 443, 8000-8200 } goto hand
 	}
 }
 EOF
