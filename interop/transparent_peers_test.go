@@ -3,10 +3,8 @@ package interop
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -200,63 +198,4 @@ func TestTransparentTLSListener(t *testing.T) {
 			t.Errorf("the capture has the server %s, want %s", c.server, want)
 		}
 	}
-}
-
-// Many short flows leave nothing behind.
-func TestTransparentCrowd(t *testing.T) {
-	t.Parallel()
-	if inNamespaces(t) {
-		return
-	}
-	n := 500
-	if os.Getenv("INTEROP") == "full" {
-		n = 10_000
-	}
-	l := newRouted(t)
-	l.divert(t, "tproxy", "--usesrc", "clientip")
-	ln := l.servers.listen(t, "203.0.113.2:7")
-	var serving errgroup.Group
-	serving.Go(func() error {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return nil
-			}
-			serving.Go(func() error { defer c.Close(); io.Copy(c, c); return nil })
-		}
-	})
-	t.Cleanup(func() { ln.Close(); serving.Wait() })
-	m := l.transparently(t, "tproxy", "--usesrc", "clientip")
-	before := m.descriptors(t)
-	var clients errgroup.Group
-	clients.SetLimit(64)
-	for i := range n {
-		clients.Go(func() error {
-			var c net.Conn
-			if err := l.clients.enter(func() (err error) { c, err = net.Dial("tcp", "203.0.113.2:7"); return err }); err != nil {
-				return err
-			}
-			defer c.Close()
-			word := fmt.Sprintf("\x00%06d", i)
-			if _, err := io.WriteString(c, word); err != nil {
-				return err
-			}
-			if err := c.(*net.TCPConn).CloseWrite(); err != nil {
-				return err
-			}
-			if got, err := io.ReadAll(c); err != nil || string(got) != word {
-				return fmt.Errorf("heard %q, %w, want %q", got, err, word)
-			}
-			return nil
-		})
-	}
-	if err := clients.Wait(); err != nil {
-		t.Error(err)
-	}
-	for _, f := range m.flows(t, n) {
-		if f.Reason != "eof" || f.Bytes.FromClient != 7 || f.Bytes.FromServer != 7 {
-			t.Errorf("flow %+v", f)
-		}
-	}
-	m.settles(t, before)
 }
