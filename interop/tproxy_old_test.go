@@ -48,7 +48,7 @@ func (o old) talks(t *testing.T) {
 	if o.serverFirst {
 		slices.Reverse(ends)
 	}
-	const words = "still here"
+	const words = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n" // which a proxy that fails closed can inspect
 	for i, from := range ends {
 		to := ends[1-i]
 		if err := to.SetDeadline(time.Now().Add(runTimeout)); err != nil {

@@ -215,13 +215,20 @@ func TestTProxyDownAfterAKill(t *testing.T) {
 // like the pattern: instead of doing its work, or after it.
 func killer(t *testing.T, program, pattern string, after bool) string {
 	t.Helper()
+	then := "kill -9 $PPID; exit 1"
+	if after {
+		then = `"$real" "$@"; ` + then
+	}
+	return impostor(t, program, pattern, then)
+}
+
+// impostor is a folder with a program that does something else when its arguments are like the
+// pattern; $real is the true one.
+func impostor(t *testing.T, program, pattern, then string) string {
+	t.Helper()
 	dir := t.TempDir()
 	real := strings.TrimSpace(succeed(t, "sh", "-c", "command -v "+program))
-	kill := "kill -9 $PPID; exit 1"
-	if after {
-		kill = real + ` "$@"; ` + kill
-	}
-	text := "#!/bin/sh\ncase \"$*\" in " + strings.ReplaceAll(pattern, " ", `\ `) + ") " + kill + ";; esac\nexec " + real + " \"$@\"\n"
+	text := "#!/bin/sh\nreal=" + real + "\ncase \"$*\" in " + strings.ReplaceAll(pattern, " ", `\ `) + ") " + then + ";; esac\nexec $real \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(dir, program), []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -138,6 +138,9 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 	if err := o.kernel.check(&o.config); err != nil {
 		return err
 	}
+	hangup := make(chan os.Signal, 1) // one that comes now is answered when we serve
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	if o.config.Rules, err = o.rules.open(ctx, log); err != nil {
 		return err
 	}
@@ -160,22 +163,26 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	defer stopPage()
-	takeRulesAway, err := o.kernel.up(ctx, server, log)
-	if err != nil {
+	defer o.kernel.endOnce()()
+	hold, err := o.kernel.up(ctx, server, log)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return nil // it was to end before it began
+	case err != nil:
 		return err
 	}
-	defer func() { err = errors.Join(err, takeRulesAway()) }()
 	o.announce(s.err, log, server)
-	defer watchRules(ctx, o.config.Rules, log)()
-	return failed(server.Serve(ctx))
+	defer watchRules(ctx, hangup, o.config.Rules, log)()
+	if hold == nil {
+		return failed(server.Serve(ctx))
+	}
+	return serveUnder(ctx, hold, server)
 }
 
-// watchRules reads the rules again when their files change, and on SIGHUP, until the function
+// watchRules reads the rules again when their files change, and on a signal, until the function
 // that it returns is called.
-func watchRules(ctx context.Context, rules *policy.Rules, log *slog.Logger) (stop func()) {
+func watchRules(ctx context.Context, hangup <-chan os.Signal, rules *policy.Rules, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
 	var watching sync.WaitGroup
 	watching.Go(func() { rules.Watch(ctx) })
 	watching.Go(func() {
@@ -193,7 +200,6 @@ func watchRules(ctx context.Context, rules *policy.Rules, log *slog.Logger) (sto
 		}
 	})
 	return func() {
-		signal.Stop(hangup)
 		cancel()
 		watching.Wait()
 	}

@@ -22,7 +22,12 @@ down takes it back, also after a crash. up and down may run twice.
 
 Without --uid and --cgroup it is about connections of other hosts, which this host
 routes; --interface says where they come in. Connections of mitm itself (--mark), and
-those to this host's own addresses, are left alone.`
+those to this host's own addresses, are left alone, and so are connections that are
+older than the rules.
+
+--fail says what becomes of connections while nobody listens, until down: closed
+refuses them; open lets those of other hosts through where it can, which is with
+TPROXY. While a mitm --with-tproxy runs, up is refused, and down takes its rules away.`
 
 const tproxyExamples = `  mitm tproxy print --transparent tproxy --to 8080
   mitm tproxy up --transparent redirect --to 8080 --ports 80,443 --interface eth1
@@ -77,7 +82,13 @@ func newTProxy(s streams) *cobra.Command {
 			Use:   "down",
 			Short: "take away what up has added, whatever the flags are",
 			Args:  cobra.NoArgs,
-			RunE:  func(cmd *cobra.Command, _ []string) error { return failed(tproxy.Down(cmd.Context(), show)) },
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				held, err := tproxy.Down(cmd.Context(), show)
+				if held {
+					fmt.Fprintln(s.err, "mitm: these were the rules of a mitm that runs: nothing new comes to it until it is started again")
+				}
+				return failed(err)
+			},
 		})
 	return cmd
 }
@@ -103,6 +114,8 @@ func tproxyOptions(f *pflag.FlagSet, r *tproxy.Rules) {
 		return err
 	})
 	choiceOptions(f, r)
+	add(f, "fail", "open|closed", "let through what would be brought while nobody listens, where the kernel can, or refuse it (default open)",
+		oneOf(&r.FailClosed, map[string]bool{"open": false, "closed": true}, "open or closed"))
 }
 
 // choiceOptions defines the flags that choose connections.
@@ -187,6 +200,9 @@ func arguments(r tproxy.Rules) string {
 		flag("family", "ipv4")
 	case tproxy.IPv6:
 		flag("family", "ipv6")
+	}
+	if r.FailClosed {
+		flag("fail", "closed")
 	}
 	if r.KeepForwarding {
 		words = append(words, "--keep-forwarding")

@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
 	"reflect"
 	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/pflag"
 
+	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/mitm"
 	"github.com/bridgeio/bridgeio/mitm/intercept"
 	"github.com/bridgeio/bridgeio/mitm/tproxy"
@@ -24,7 +27,7 @@ type withTProxy struct {
 }
 
 func (w *withTProxy) define(f *pflag.FlagSet) {
-	f.BoolVar(&w.on, "with-tproxy", false, "put up the kernel's rules for --transparent, and take them away at the end, as mitm tproxy does; which connections:")
+	f.BoolVar(&w.on, "with-tproxy", false, "put up the kernel's rules for --transparent, and take them away at the end, as mitm tproxy does (with --fail closed what comes meanwhile is refused); which connections:")
 	choiceOptions(f, &w.rules)
 }
 
@@ -55,6 +58,7 @@ func (w *withTProxy) check(c *mitm.Config) error {
 		w.rules.Mode = tproxy.TPROXY
 	}
 	w.rules.Source = kernelSource(c.Source)
+	w.rules.FailClosed = c.Limits.Fail == bridge.FailClosed
 	rules := w.rules
 	rules.Port = 1 // it is known when somebody listens
 	return checkRules(rules)
@@ -69,27 +73,46 @@ func transparentAddrs(c mitm.Config) []string {
 	return all
 }
 
-// up puts up the rules for a server, and returns what takes them away.
-func (w *withTProxy) up(ctx context.Context, server *mitm.Server, log *slog.Logger) (down func() error, err error) {
+// endOnce has signals after the first one wait for the end, which is bounded, until the function is
+// called that it returns. They would end other processes at once; here that would leave the rules up, and
+// the clients without servers.
+func (w *withTProxy) endOnce() (stop func()) {
+	impatience := make(chan os.Signal, 1)
+	if w.on {
+		signal.Notify(impatience, os.Interrupt, syscall.SIGTERM)
+	}
+	return func() { signal.Stop(impatience) }
+}
+
+// up puts up the rules for a server; nil: there are to be none.
+func (w *withTProxy) up(ctx context.Context, server *mitm.Server, log *slog.Logger) (*tproxy.Hold, error) {
 	if !w.on {
-		return func() error { return nil }, nil
+		return nil, nil
 	}
 	for _, l := range server.Listening() {
 		if l.Kind == "auto" || l.Kind == "tls" {
 			w.rules.Port = l.Addr.(*net.TCPAddr).AddrPort().Port()
 		}
 	}
-	// A second signal ends other processes at once. Here it would leave the rules up, and the
-	// clients without servers; the end is bounded.
-	impatience := make(chan os.Signal, 1)
-	signal.Notify(impatience, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	takeAway, err := w.rules.Up(ctx, log)
-	if err != nil {
-		signal.Stop(impatience)
-		return nil, failed(err)
-	}
-	return func() error {
-		defer signal.Stop(impatience)
-		return failed(takeAway(context.WithoutCancel(ctx)))
-	}, nil
+	hold, err := w.rules.Up(ctx, log)
+	return hold, failed(err)
+}
+
+// serveUnder serves while the rules bring connections. At the end they are released before the
+// listeners close, and taken away when the flows have ended.
+func serveUnder(ctx context.Context, hold *tproxy.Hold, server *mitm.Server) error {
+	lasting := context.WithoutCancel(ctx)
+	serving, closeListeners := context.WithCancel(lasting)
+	ending, end := context.WithCancel(ctx)
+	var releasing sync.WaitGroup
+	var released error
+	releasing.Go(func() {
+		<-ending.Done()
+		released = hold.Release(lasting)
+		closeListeners()
+	})
+	err := server.Serve(serving)
+	end()
+	releasing.Wait()
+	return failed(errors.Join(err, released, hold.Down(lasting)))
 }

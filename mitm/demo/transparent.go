@@ -77,12 +77,12 @@ func (d *demo) recordTransparent(ctx context.Context, observer *bridge.Observer)
 		rules tproxy.Mode
 	}{{intercept.Redirect, tproxy.Redirect}, {intercept.TPROXY, tproxy.TPROXY}} {
 		rules := tproxy.Rules{Mode: m.rules, Port: routerPort, Source: tproxy.ForeignSource, Family: tproxy.IPv4, Interfaces: []string{"clients"}}
-		down, err := rules.Up(ctx, nil)
+		hold, err := rules.Up(ctx, nil)
 		if err != nil {
 			return err
 		}
 		err = d.tryAll(ctx, transparentStacks(m.mode), observer)
-		if err = errors.Join(err, down(context.WithoutCancel(ctx))); err != nil {
+		if err = errors.Join(err, hold.Down(context.WithoutCancel(ctx))); err != nil {
 			return err
 		}
 	}

@@ -3,15 +3,20 @@
 // what is missing.
 //
 //	rules := tproxy.Rules{Mode: tproxy.TPROXY, Port: 8080, Interfaces: []string{"eth1"}}
-//	down, err := rules.Up(ctx, log)
+//	hold, err := rules.Up(ctx, log)
 //	...
-//	err = down(ctx)
+//	err = hold.Release(ctx) // nothing new is brought any more; then the proxy's listeners close, and its flows end
+//	...
+//	err = hold.Down(ctx)
 //
 // What a host needs is text first ([Rules.Commands], [Rules.Script]), for which no rights are needed, on any system.
 // [Rules.Apply] does what is missing of it, by the programs nft and ip: doing it twice is the same as doing it once.
 // [Down] finds what is ours by its name: the table inet mitm, the routing table 7746 and the mark 0x2000000. For what the
 // switches were before, there is a file in /run/mitm, or in XDG_RUNTIME_DIR where /run can't be written to, one for each
-// network namespace. So a program that ended without taking its rules back does no harm that Down can't undo.
+// network namespace. So a program that ended without taking its rules back does no harm that Down can't undo. Of two programs
+// that want rules at once the second is refused, unless the first one has released its own: then it takes their place, and the
+// first one's Down leaves everything to it. A table inet mitm that has another comment than ours stays as it is (the kernel
+// keeps comments since Linux 5.10).
 //
 // TPROXY is as the kernel describes it (Documentation/networking/tproxy.rst): packets whose socket is on this host get a
 // mark, by which a routing rule says that every address is local. Whatever the mode, only connections that begin are

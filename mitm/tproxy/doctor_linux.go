@@ -85,6 +85,8 @@ func (r Rules) checkTable(ctx context.Context, up string) Finding {
 	switch {
 	case err != nil:
 		return problem(err.Error(), up)
+	case isForeign(list):
+		return problem(errForeign.Error(), "nft delete table inet "+tableName)
 	case list == "":
 		return problem("the rules are not up: there is no table inet "+tableName, up)
 	case !isListed(list, r.Script()):

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,7 +91,18 @@ func size(script string) int {
 
 // isListed reports whether a table, as nft lists it with handles, is the one of the script.
 func isListed(list, script string) bool {
+	return hasComment(list, script) && strings.Count(list, "# handle ") == size(script)
+}
+
+// hasComment reports whether a table that nft lists has the comment of the one in the script.
+func hasComment(list, script string) bool {
 	_, wanted, _ := strings.Cut(script, "comment ")
 	wanted, _, _ = strings.Cut(wanted, "\n")
-	return strings.Contains(list, "comment "+wanted) && strings.Count(list, "# handle ") == size(script)
+	return strings.Contains(list, "comment "+wanted)
 }
+
+// ourComment is that of each table of ours.
+var ourComment = regexp.MustCompile(`\tcomment "mitm [0-9a-f]{16}"`)
+
+// isForeign reports whether a table with our name, as nft lists it, is not ours.
+func isForeign(list string) bool { return list != "" && !ourComment.MatchString(list) }

@@ -115,6 +115,11 @@ type Rules struct {
 	Users   []uint32
 	Cgroups []string
 
+	// FailClosed refuses connections that would be brought while nobody listens: until the proxy
+	// does, while it ends, and after a crash until the rules are taken away. Otherwise those of
+	// other hosts go past it with TPROXY; Redirect, and local ones, are refused in any case.
+	FailClosed bool
+
 	// KeepForwarding leaves it as it is whether this host forwards what is not brought to
 	// the proxy. Otherwise it will.
 	KeepForwarding bool

@@ -10,8 +10,13 @@ import (
 
 // Script returns the rules in nft's language, for "nft -f -": one table, inet mitm, that
 // takes the place of the one that may be there, all at once. The rules must pass Check.
-func (r Rules) Script() string {
-	chains := r.chains()
+func (r Rules) Script() string { return table(r.chains(true)) }
+
+// released is the script of rules that bring nothing new, and keep what was brought. Closed ones
+// stay as they are: what they would bring is refused when nobody listens.
+func (r Rules) released() string { return table(r.chains(r.FailClosed)) }
+
+func table(chains string) string {
 	return "add table inet " + tableName + "\n" +
 		"delete table inet " + tableName + "\n" +
 		"table inet " + tableName + " {\n" +
@@ -27,7 +32,8 @@ func comment(chains string) string {
 	return "mitm " + hex.EncodeToString(sum[:8])
 }
 
-func (r Rules) chains() string {
+// chains are those of the table; bring says whether they bring connections that begin.
+func (r Rules) chains(bring bool) string {
 	var s script
 	s.chain("pass", "",
 		fmt.Sprintf("meta mark %#x accept", r.mark()),
@@ -38,10 +44,10 @@ func (r Rules) chains() string {
 		divert(&s)
 	}
 	if r.Mode == TPROXY {
-		r.intercept(&s)
+		r.intercept(&s, bring)
 	} else {
 		r.answers(&s)
-		r.redirect(&s)
+		r.redirect(&s, bring)
 	}
 	return s.String()
 }
@@ -81,18 +87,29 @@ const onlyBegins = "tcp flags & (fin | syn | rst | ack) != syn accept"
 // redirect writes the chains of NAT. They see the first packet alone that the kernel's table of
 // connections does not know, which in mid-stream is one of a connection from before there was a
 // table. That table does the rest.
-func (r Rules) redirect(s *script) {
-	to := fmt.Sprintf("%s%s redirect to :%d", r.onlyFamily(), r.ports(), r.Port)
-	if r.forwarded() {
-		s.chain("prerouting", "type nat hook prerouting priority -100; policy accept;", onlyBegins, "jump pass", r.interfaces()+" "+to)
-		s.end()
-	}
-	if r.local() {
-		s.chain("output", "type nat hook output priority -100; policy accept;", onlyBegins, "jump pass")
-		for _, who := range r.owners() {
-			s.rules(who + " " + to)
+// What is redirected stays so for as long as there is a chain of NAT, and a rule that asks that
+// table, without which the kernel would not keep it up.
+func (r Rules) redirect(s *script, bring bool) {
+	nat := func(name string, to ...string) {
+		s.chain(name, "type nat hook "+name+" priority -100; policy accept;")
+		if bring {
+			s.rules(onlyBegins, "jump pass")
+			s.rules(to...)
+		} else {
+			s.rules("ct status dnat accept")
 		}
 		s.end()
+	}
+	to := fmt.Sprintf(" %s%s redirect to :%d", r.onlyFamily(), r.ports(), r.Port)
+	if r.forwarded() {
+		nat("prerouting", r.interfaces()+to)
+	}
+	if r.local() {
+		var all []string
+		for _, who := range r.owners() {
+			all = append(all, who+to)
+		}
+		nat("output", all...)
 	}
 }
 
@@ -135,11 +152,11 @@ func divert(s *script) {
 // it is of one that was brought: where the listener's backlog is full, the kernel has answered with
 // a cookie and remembers nothing else (RFC 4987 §3.6). Answers of servers are not meant: those to
 // connections that go past the proxy look as if they were for it.
-func (r Rules) intercept(s *script) {
+func (r Rules) intercept(s *script, bring bool) {
 	r.hand(s)
 	s.chain("prerouting", "type filter hook prerouting priority mangle; policy accept;",
 		"meta l4proto != tcp accept", "jump divert", "ct direction reply accept", isBrought+" goto hand")
-	if r.forwarded() {
+	if r.forwarded() && bring {
 		s.rules(onlyBegins, "jump pass", fmt.Sprintf("%s %s%s goto hand", r.interfaces(), r.onlyFamily(), r.ports()))
 	}
 	s.end()
@@ -150,16 +167,19 @@ func (r Rules) intercept(s *script) {
 	// connections: a socket that was closed has no owner, but has packets to send still. Marked
 	// packets come back by lo, with their entry of that table.
 	s.chain("output", "type route hook output priority mangle; policy accept;",
-		"meta l4proto != tcp accept", "ct direction reply accept", "jump pass", isBrought+" "+setMark+" accept", onlyBegins)
-	for _, who := range r.owners() {
-		s.rules(fmt.Sprintf("ct state new %s%s %s ct mark set ct mark | %s %s accept", r.onlyFamily(), who, r.ports(), bit, setMark))
+		"meta l4proto != tcp accept", "ct direction reply accept", "jump pass", isBrought+" "+setMark+" accept")
+	if bring {
+		s.rules(onlyBegins)
+		for _, who := range r.owners() {
+			s.rules(fmt.Sprintf("ct state new %s%s %s ct mark set ct mark | %s %s accept", r.onlyFamily(), who, r.ports(), bit, setMark))
+		}
 	}
 	s.end()
 }
 
 // hand writes the chains that hand a packet to the listener. Where nobody listens the statement
-// does not match, and where the table of connections does not know the packet there is nothing to
-// be set.
+// does not match, and the packet goes on or is refused. Where the table of connections does not
+// know it, there is nothing to be set.
 func (r Rules) hand(s *script) {
 	s.chain("handed", "", "ct mark set ct mark | "+bit, "accept")
 	s.end()
@@ -169,6 +189,12 @@ func (r Rules) hand(s *script) {
 	}
 	if r.Family.has(IPv6) {
 		s.rules(fmt.Sprintf("meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :%d %s goto handed", r.Port, setMark))
+	}
+	switch {
+	case r.FailClosed:
+		s.rules("reject with tcp reset")
+	case r.local(): // these can't go on: they are routed to this host by now
+		s.rules(`iifname "lo" reject with tcp reset`)
 	}
 	s.end()
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,8 +39,9 @@ func golden() map[string]Rules {
 		"tproxy-ipv4": {
 			Mode: TPROXY, Port: 9100, Family: IPv4, KeepForwarding: true,
 		},
-		"tproxy-local": {Mode: TPROXY, Port: 9100, Users: []uint32{1000}, Cgroups: []string{"unified/a/b"}},
-		"tproxy-both":  {Mode: TPROXY, Port: 9100, Ports: web[:1], Interfaces: []string{"eth1"}, Users: []uint32{1000}},
+		"tproxy-local":  {Mode: TPROXY, Port: 9100, Users: []uint32{1000}, Cgroups: []string{"unified/a/b"}},
+		"tproxy-both":   {Mode: TPROXY, Port: 9100, Ports: web[:1], Interfaces: []string{"eth1"}, Users: []uint32{1000}},
+		"tproxy-closed": {Mode: TPROXY, Port: 9100, FailClosed: true},
 	}
 }
 
@@ -70,6 +72,42 @@ func TestCommandsAreTheGoldens(t *testing.T) {
 	}
 	if files, err := filepath.Glob("testdata/*.sh"); err != nil || len(files) != len(all) {
 		t.Errorf("%d goldens, %v, want %d", len(files), err, len(all))
+	}
+}
+
+// Rules that are released are those without what brings connections that begin.
+func TestReleasedRulesBringNothing(t *testing.T) {
+	for name, r := range golden() {
+		released, isLeft := r.released(), map[string]bool{}
+		for line := range strings.Lines(released) {
+			isLeft[line] = true
+		}
+		var gone []string
+		for line := range strings.Lines(r.Script()) {
+			if !isLeft[line] && !strings.Contains(line, "comment") {
+				gone = append(gone, strings.TrimSpace(line))
+			}
+		}
+		if r.FailClosed {
+			if len(gone) > 0 {
+				t.Errorf("%s: closed rules are released from %q", name, gone)
+			}
+			continue
+		}
+		if begins := slices.ContainsFunc(gone, func(rule string) bool { return rule == onlyBegins }); !begins {
+			t.Errorf("%s: only %q is gone", name, gone)
+		}
+		for _, rule := range gone {
+			isBringing := strings.Contains(rule, "redirect to") || strings.Contains(rule, "goto hand") || strings.Contains(rule, "ct state new")
+			if !isBringing && rule != onlyBegins && rule != "jump pass" {
+				t.Errorf("%s: %q is gone", name, rule)
+			}
+		}
+		for _, rule := range []string{"redirect to", "ct state new", "dport"} {
+			if strings.Contains(released, rule) {
+				t.Errorf("%s: there is %q still:\n%s", name, rule, released)
+			}
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 // state is what must be remembered until the rules are taken back.
 type state struct {
+	Owner   string   `json:"owner,omitempty"` // of the rules, while a proxy runs; empty: an operator
 	Changes []change `json:"changes"`
 }
 
@@ -42,23 +43,22 @@ func stateName() (string, error) {
 	}
 	defer unix.Close(fd)
 	if cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE); err == nil {
-		return fmt.Sprintf("tproxy-%d.json", cookie), nil
+		return fmt.Sprintf("tproxy-%d", cookie), nil
 	}
 	var file unix.Stat_t
 	if err := unix.Stat("/proc/thread-self/ns/net", &file); err != nil {
 		return "", fmt.Errorf("network namespace: %w", err)
 	}
-	return fmt.Sprintf("tproxy-inode-%d.json", file.Ino), nil
+	return fmt.Sprintf("tproxy-inode-%d", file.Ino), nil
 }
 
 // findState reads the state of this network namespace. There need not be one: then file is empty.
 func findState() (s state, file string, err error) {
-	name, err := stateName()
+	files, err := stateFiles(".json")
 	if err != nil {
 		return state{}, "", err
 	}
-	for _, dir := range stateDirs() {
-		file := filepath.Join(dir, name)
+	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 			continue
@@ -85,20 +85,15 @@ func (s state) save(file string) (string, error) {
 	if file != "" {
 		return file, writeWhole(file, content)
 	}
-	name, err := stateName()
+	files, err := stateFiles(".json")
 	if err != nil {
 		return "", err
 	}
 	var refused error
-	for _, dir := range stateDirs() {
-		file := filepath.Join(dir, name)
-		if err = os.MkdirAll(dir, 0o700); err == nil {
-			err = writeWhole(file, content)
-		}
-		if err == nil {
+	for _, file := range files {
+		if refused = writeWhole(file, content); refused == nil {
 			return file, nil
 		}
-		refused = err
 	}
 	return "", fmt.Errorf("state: %w", refused)
 }
@@ -129,12 +124,7 @@ func lock() (unlock func(), err error) {
 		if err != nil {
 			continue
 		}
-		for {
-			if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
-				break
-			}
-		}
-		if err != nil {
+		if err := flock(f, unix.LOCK_EX); err != nil {
 			f.Close()
 			return nil, fmt.Errorf("lock %s: %w", dir, err)
 		}

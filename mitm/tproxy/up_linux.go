@@ -1,34 +1,22 @@
 package tproxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"strconv"
 )
-
-// Up does what [Rules.Apply] does, and returns what takes it back: [Down]. Commands go to
-// the log, which may be nil, as records of debugging.
-func (r Rules) Up(ctx context.Context, log *slog.Logger) (down func(context.Context) error, err error) {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	show := func(line string) { log.Debug("a command for the kernel's rules", "command", line) }
-	if err := r.Apply(ctx, show); err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context) error { return Down(ctx, show) }, nil
-}
 
 // Apply makes the host as the rules want it: switches, routes and, last and at once, the
 // nftables rules, which take the place of those that are there. Each command is shown, as a
 // shell reads it, before it runs; show may be nil. What is as it must be already is left alone.
 // When something fails and nothing was up before, what was done is taken back. Where this
-// host has no IPv6, there are no rules for it.
+// host has no IPv6, there are no rules for it. While a proxy that lives holds the rules ([Rules.Up]) nothing is done, and
+// neither is it where a table inet mitm is somebody else's.
 //
 // It needs CAP_NET_ADMIN. Errors are one line.
 func (r Rules) Apply(ctx context.Context, show func(line string)) error {
@@ -45,38 +33,53 @@ func (r Rules) Apply(ctx context.Context, show func(line string)) error {
 	if r, err = h.here(r); err != nil {
 		return err
 	}
+	if held, err := isHeld(); err != nil || held {
+		return cmp.Or(err, errHeld)
+	}
+	return h.replace(ctx, r, "")
+}
+
+// replace puts up the rules of an owner, or leaves things as they were.
+func (h *host) replace(ctx context.Context, r Rules, owner string) error {
 	list, err := listTable(ctx)
 	if err != nil {
 		return err
 	}
+	if isForeign(list) {
+		return errForeign
+	}
 	wasUp := list != "" || h.file != ""
-	if err := h.apply(ctx, r); err != nil {
+	if err := h.apply(ctx, r, owner); err != nil {
 		if wasUp {
 			return err
 		}
 		if downErr := h.down(context.WithoutCancel(ctx)); downErr != nil {
-			return fmt.Errorf("%w; and it could not be taken back: %w", err, downErr)
+			// Not %w twice: that the context has ended explains the first alone.
+			return fmt.Errorf("%v; and it could not be taken back: %w", err, downErr)
 		}
 		return err
 	}
 	return nil
 }
 
+var errForeign = errors.New("there is a table inet " + tableName + " in nftables that is somebody else's: it stays, and ours needs the name")
+
 // Down takes away what Apply has added: the table inet mitm, the routes and rules with our numbers,
 // whoever has put them there, and with the state's help what the switches were before. It
 // shows its commands as Apply does. Nothing is no error.
 //
+// What a proxy that lives has put up goes, too; then held is true, and it gets nothing more.
+//
 // It needs CAP_NET_ADMIN. What fails does not keep it from the rest. Errors are one line.
-func Down(ctx context.Context, show func(line string)) error {
+func Down(ctx context.Context, show func(line string)) (held bool, err error) {
 	h, unlock, err := open(show)
 	if h == nil {
-		return err
+		return false, err
 	}
 	defer unlock()
-	if downErr := h.down(ctx); downErr != nil {
-		return inOneLine(err, downErr)
-	}
-	return err
+	held, heldErr := isHeld()
+	err = inOneLine(err, heldErr)
+	return held, inOneLine(err, h.down(ctx))
 }
 
 // host is this host while its rules are changed.
@@ -141,7 +144,7 @@ func hasIPv6() bool {
 }
 
 // apply changes nothing unless the kernel takes the rules: what was up before stays whole.
-func (h *host) apply(ctx context.Context, r Rules) error {
+func (h *host) apply(ctx context.Context, r Rules, owner string) error {
 	if _, err := (command{name: "nft", args: []string{"-c", "-f", "-"}, stdin: r.Script()}).run(ctx); err != nil {
 		return err
 	}
@@ -154,7 +157,23 @@ func (h *host) apply(ctx context.Context, r Rules) error {
 			return err
 		}
 	}
-	return h.run(ctx, command{name: "nft", args: []string{"-f", "-"}, stdin: r.Script()})
+	before := h.state.Owner
+	if err := h.own(owner); err != nil {
+		return err
+	}
+	if err := h.run(ctx, command{name: "nft", args: []string{"-f", "-"}, stdin: r.Script()}); err != nil {
+		return inOneLine(err, h.own(before))
+	}
+	return nil
+}
+
+// own notes whose rules are up.
+func (h *host) own(owner string) error {
+	if h.state.Owner == owner {
+		return nil
+	}
+	h.state.Owner = owner
+	return h.save()
 }
 
 // route adds the rule and the route of a family where they are missing, or takes them away.
@@ -195,7 +214,10 @@ func (h *host) route(ctx context.Context, f Family, wanted bool) error {
 
 func (h *host) down(ctx context.Context) error {
 	list, err := listTable(ctx)
-	if list != "" {
+	switch {
+	case isForeign(list):
+		err = errForeign
+	case list != "":
 		err = h.run(ctx, command{name: "nft", args: []string{"delete", "table", "inet", tableName}})
 	}
 	for _, f := range []Family{IPv4, IPv6} {

@@ -10,7 +10,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm eed17a9434953efe"
+	comment "mitm af41ae27d0d9b1ee"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -28,6 +28,7 @@ table inet mitm {
 	chain hand {
 		meta nfproto ipv4 meta l4proto tcp tproxy ip to :9100 meta mark set meta mark | 0x2000000 goto handed
 		meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :9100 meta mark set meta mark | 0x2000000 goto handed
+		iifname "lo" reject with tcp reset
 	}
 	chain prerouting {
 		type filter hook prerouting priority mangle; policy accept;
