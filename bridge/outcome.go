@@ -24,7 +24,7 @@ const (
 	DNS         Reason = "dns"         // the hop's name doesn't resolve
 	Denied      Reason = "denied"      // an access rule forbids it
 	Auth        Reason = "auth"        // credentials were missing or wrong
-	Loop        Reason = "loop"        // the hop is one of our own listeners
+	Loop        Reason = "loop"        // the hop leads back to us
 	Block       Reason = "block"       // a policy rule blocks it
 	Desynced    Reason = "desync"      // a peer broke the protocol, and the flow could not go on raw
 	TLSServer   Reason = "tls_server"  // the TLS handshake with the server failed

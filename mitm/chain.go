@@ -54,7 +54,9 @@ func (s *Server) entrance(l *listener) []bridge.Layer {
 	case c.isTransparent(l.kind):
 		first = append(first, s.intercepted())
 	case !hop.IsZero():
-		first = append(first, goesTo(hop))
+		first = append(first, s.accepted(), goesTo(hop))
+	default:
+		first = append(first, s.accepted())
 	}
 	if len(header.Trust)+len(header.Auto) > 0 || header.Untrusted != proxyproto.Ignore {
 		first = append(first, proxyproto.Terminate(header))

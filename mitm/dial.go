@@ -78,10 +78,13 @@ func (s *Server) dialTCP(ctx context.Context, hop bridge.Addr, f *bridge.Flow, o
 	if err != nil {
 		return nil, bridge.Fails(bridge.Unreachable, bridge.ByMITM, err)
 	}
+	dial := s.own.dial(f)
 	d := net.Dialer{KeepAlive: s.keepAlive(), Control: func(network, address string, c syscall.RawConn) error {
-		if err := s.mayReach(f, address, operators); err != nil {
+		to, err := s.mayReach(f, address, operators)
+		if err != nil {
 			return err
 		}
+		s.own.connects(dial, c, to)
 		return egress.Control(network, address, c)
 	}}
 	to := bridge.Addr{Host: host, Port: hop.Port}.String()
@@ -90,11 +93,18 @@ func (s *Server) dialTCP(ctx context.Context, hop bridge.Addr, f *bridge.Flow, o
 		egress.Source = netip.AddrPortFrom(egress.Source.Addr(), 0)
 		c, err = d.DialContext(ctx, "tcp", to)
 	}
+	if err != nil {
+		s.own.forget(f)
+	}
 	if mixed := (*intercept.FamilyError)(nil); errors.As(err, &mixed) {
 		return nil, bridge.Fails(bridge.Unreachable, bridge.ByMITM, err)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if s.own.connected(dial, c) {
+		c.Close()
+		return nil, bridge.Fails(bridge.Loop, bridge.ByMITM, errCameBack)
 	}
 	return s.config.Wire.ServerLeg(c, f), nil
 }
@@ -108,22 +118,22 @@ func (s *Server) keepAlive() time.Duration {
 	return -1
 }
 
-// mayReach refuses a resolved address that is one of our listeners, or that the
-// client may not reach.
-func (s *Server) mayReach(f *bridge.Flow, address string, operators bool) error {
+// mayReach returns a resolved address. It refuses one that is one of our listeners, or that
+// the client may not reach.
+func (s *Server) mayReach(f *bridge.Flow, address string, operators bool) (netip.AddrPort, error) {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return fmt.Errorf("address %q: %w", address, err)
+		return to, fmt.Errorf("address %q: %w", address, err)
 	}
 	ip := to.Addr().Unmap()
 	if s.isListener(ip, to.Port()) {
 		s.logLoop(address)
-		return bridge.Fails(bridge.Loop, bridge.ByMITM, fmt.Errorf("%s is one of our own listeners", address))
+		return to, bridge.Fails(bridge.Loop, bridge.ByMITM, fmt.Errorf("%s is one of our own listeners", address))
 	}
 	if !operators && s.denied(f, ip) {
-		return bridge.Fails(bridge.Denied, bridge.ByMITM, fmt.Errorf("%s may not reach %s", f.Client().Host, address))
+		return to, bridge.Fails(bridge.Denied, bridge.ByMITM, fmt.Errorf("%s may not reach %s", f.Client().Host, address))
 	}
-	return nil
+	return to, nil
 }
 
 // isListener reports whether a connection to ip and port would come back to us.

@@ -25,6 +25,8 @@ type Server struct {
 	proxy     *bridge.Proxy
 	upstream  bridge.DialFunc // through Config.Upstream; nil without
 	loops     sync.Map        // addresses of refused dials to ourselves, each logged once
+	own       *ownDials       // nil where connections have the same ends on purpose
+	cameBack  sync.Once       // logs that one of them did
 
 	limiter  *tlsbridge.Limiter
 	minter   *Minter
@@ -66,6 +68,9 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	s.mirror()
+	if config.Source != SourceClient {
+		s.own = newOwnDials()
+	}
 	if config.Upstream != nil {
 		s.upstream = config.Upstream.Dialer(s.dialProxy, config.Roots, config.Limits)
 	}
@@ -73,7 +78,7 @@ func New(config Config) (*Server, error) {
 		Handler:  s.handle,
 		Dial:     s.dial,
 		Limits:   config.Limits,
-		Observer: bridge.Observers(config.Observer, config.Bypass.Observer()),
+		Observer: bridge.Observers(s.own.observer(), config.Observer, config.Bypass.Observer()),
 	}
 	if err := s.listen(); err != nil {
 		s.Close()

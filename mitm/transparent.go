@@ -47,9 +47,46 @@ func (s *Server) intercepted() bridge.Layer {
 		case err != nil:
 			return fmt.Errorf("original destination: %w", err)
 		}
+		if s.isOwnDial(c, to) {
+			return bridge.Fails(bridge.Loop, bridge.ByMITM, errCameBack)
+		}
 		b.SetHop(s.hop(bridge.AddrFrom(to)))
 		return next(context.WithValue(ctx, operatorsKey{}, true), b)
 	}}
+}
+
+// errCameBack is a dial of ours that nobody but we has accepted.
+var errCameBack = errors.New("our own connection to a server has come back to us")
+
+// accepted ends flows that are our own connections to servers, where clients connect to us.
+func (s *Server) accepted() bridge.Layer {
+	return bridge.Layer{Name: "accept", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
+		c, err := socketOf(b.Client.Unwrap())
+		if err == nil && s.isOwnDial(c, addrPortOf(c.LocalAddr())) {
+			return bridge.Fails(bridge.Loop, bridge.ByMITM, errCameBack)
+		}
+		return next(ctx, b)
+	}}
+}
+
+// isOwnDial reports whether an accepted connection, which was meant for that address, is one of
+// ours to a server. Where clients connect to us a firewall may have redirected it nevertheless,
+// which the kernel is asked for only if we have a connection from the same address.
+func (s *Server) isOwnDial(c *net.TCPConn, to netip.AddrPort) bool {
+	from := addrPortOf(c.RemoteAddr())
+	back, shared := s.own.accepted(from, to)
+	if shared && !back {
+		if meant, err := intercept.Redirect.Destination(c); err == nil {
+			to = meant
+			back, _ = s.own.accepted(from, to)
+		}
+	}
+	if back {
+		s.cameBack.Do(func() {
+			s.config.Log.Warn("our own connection to a server has come back to us: the kernel's rules must leave alone what we connect to (see --mark)", "addr", to.String())
+		})
+	}
+	return back
 }
 
 // socketOf returns the socket below what watches it.

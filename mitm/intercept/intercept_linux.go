@@ -76,6 +76,23 @@ func original(fd int, is4 bool) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr.Addr), port), nil
 }
 
+// LocalAddr returns the address that a socket has by now. Its port is 0 as long as the kernel has
+// not chosen one, which it does before others can hear of the connection.
+func LocalAddr(c syscall.RawConn) (netip.AddrPort, error) {
+	var addr netip.AddrPort
+	err := control(c, func(fd int) error {
+		sa, err := unix.Getsockname(fd)
+		switch sa := sa.(type) {
+		case *unix.SockaddrInet4:
+			addr = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+		case *unix.SockaddrInet6:
+			addr = unmapped(netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)))
+		}
+		return os.NewSyscallError("getsockname", err)
+	})
+	return addr, err
+}
+
 // Check tries what Control does on a socket that is not connected: whether we may.
 func (e Egress) Check() error {
 	if e == (Egress{}) {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/bridgeio/bridgeio/mitm/intercept"
@@ -157,6 +158,38 @@ func TestAListenerOfAnotherHostsAddress(t *testing.T) {
 				continue
 			}
 			l.Close()
+		}
+	}
+}
+
+// A socket has an address before the other end can know of it, and none before it is connected.
+func TestTheAddressOfASocketOfOurOwn(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		var socket syscall.RawConn
+		d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+			socket = c
+			before, err := intercept.LocalAddr(c)
+			if err == nil && before.Port() != 0 {
+				t.Errorf("%s: it is %s before it is connected", addr, before)
+			}
+			return err
+		}}
+		c, err := d.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := intercept.LocalAddr(socket)
+		if want := c.LocalAddr().(*net.TCPAddr).AddrPort(); err != nil || after != want {
+			t.Errorf("%s: it is %s, %v, want %s", addr, after, err, want)
+		}
+		c.Close()
+		if closed, err := intercept.LocalAddr(socket); err == nil {
+			t.Errorf("%s: it is %s when it is closed", addr, closed)
 		}
 	}
 }

@@ -26,6 +26,9 @@ func (m Mode) Destination(*net.TCPConn) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errUnsupported
 }
 
+// LocalAddr returns the address that a socket has by now.
+func LocalAddr(syscall.RawConn) (netip.AddrPort, error) { return netip.AddrPort{}, errUnsupported }
+
 // Check tries what Control does on a socket that is not connected.
 func (e Egress) Check() error { return e.Control("", "", nil) }
 
