@@ -42,7 +42,7 @@ func (s *Server) dialHop(ctx context.Context, hop bridge.Addr, f *bridge.Flow, o
 // dialForward connects a flow whose requests the HTTP proxy forwards by itself: no handler is
 // asked about them, so what becomes of a flow that is not TLS is decided here.
 func (s *Server) dialForward(ctx context.Context, hop bridge.Addr, f *bridge.Flow, operators bool) (net.Conn, error) {
-	d := s.decidePlain(ctx.Value(listenerKey{}).(*listener), f)
+	d := s.decidePlain(ctx.Value(listenerKey{}).(*listener), f, hop)
 	if d.Action == policy.Block {
 		return nil, blockedBy(d)
 	}

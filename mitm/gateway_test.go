@@ -218,6 +218,71 @@ func loadRules(t *testing.T, match, action string, redirects ...string) *policy.
 	return rules
 }
 
+// Rules for destinations go by what is dialled, whatever a balancer or a client says that it is.
+func TestRulesGoByWhatIsDialled(t *testing.T) {
+	w := newWorld(t)
+	certified := &tls.Config{Certificates: []tls.Certificate{w.certified(t, newKey(t))}}
+	plain, withTLS := site(t, "", nil), site(t, "", certified)
+	toldTLS, _ := told(t, certified)
+	header := visitor{before: headerOf(t, 1), says: "hello\n"} // to 198.51.100.7
+	sealed := visitor{tls: asks(asIs).tls, before: headerOf(t, 2), says: "hello\n"}
+	asked := visitor{before: "\x05\x01\x00\x05\x01\x00\x01\xc6\x33\x64\x07\x01\xbb", says: "hello\n"}
+	forwarded := visitor{says: "GET http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\n\r\n"}
+	believed := Config{Connect: plain, AcceptProxy: loopback()}
+	for _, tt := range []struct {
+		name   string
+		config Config
+		client visitor
+	}{
+		{"a header", believed, header},
+		{"a header, and TLS", Config{Connect: withTLS, AcceptProxy: loopback(), Roots: w.roots()}, sealed},
+		{"a header that is passed on", Config{Connect: toldTLS, AcceptProxy: loopback(), ProxyHeader: ProxyRelay, Roots: w.roots()}, sealed},
+		{"a SOCKS request", Config{SOCKS: []string{"127.0.0.1:0"}, Connect: plain}, asked},
+		{"a request to be forwarded", Config{HTTPConnect: []string{"127.0.0.1:0"}, Connect: plain}, forwarded},
+	} {
+		for prefix, blocked := range map[string]bool{"127.0.0.0/8": true, "198.51.100.0/24": false} {
+			t.Run(tt.name+", and a rule for "+prefix, func(t *testing.T) {
+				config := tt.config
+				config.Rules = loadRules(t, `{"type":"destination","expression":"`+prefix+`"}`, `{"type":"block"}`)
+				addr, outcomes := serve(t, config)
+				line, _, _ := tt.client.visit(t, addr)
+				out := <-outcomes
+				if got := out.Reason == bridge.Block || strings.Contains(line, "403"); got != blocked {
+					t.Errorf("the client got %q, outcome %+v, want a block: %v", line, out, blocked)
+				}
+			})
+		}
+	}
+}
+
+// What a proxy behind us is asked for is where a flow goes, whatever it was that we have dialled.
+func TestRulesGoByWhatAProxyIsAskedFor(t *testing.T) {
+	hop, inner := bridge.Addr{Host: "203.0.113.2", Port: 1080}, bridge.Addr{Host: "198.51.100.7", Port: 443}
+	header := bridge.Frame{Proto: "proxy2", Verb: bridge.VerbTerminate, Dst: bridge.Addr{Host: "192.0.2.9", Port: 443}}
+	relayed := bridge.Frame{Proto: "socks5", Verb: bridge.VerbRelay, Dst: inner}
+	for _, tt := range []struct {
+		name   string
+		frames []bridge.Frame
+		want   bridge.Addr
+	}{
+		{"nothing was said", nil, hop},
+		{"a balancer's word", []bridge.Frame{header}, hop},
+		{"a request that was passed on", []bridge.Frame{relayed}, inner},
+		{"both", []bridge.Frame{header, relayed}, inner},
+		{"a protocol without a destination inside", []bridge.Frame{relayed, {Proto: "smtp", Verb: bridge.VerbRelay}}, inner},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := flowFrom("192.0.2.7")
+			for _, frame := range tt.frames {
+				f.Push(frame)
+			}
+			if got := factsOf(f, hop, nil).Destination; got != tt.want {
+				t.Errorf("the destination is %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 // What is not TLS, or looks like none, is decided on whichever way it takes.
 func TestNothingSlipsPastADecision(t *testing.T) {
 	const block, nonTLS = `{"type":"block"}`, `{"type":"nontls"}`
@@ -337,19 +402,19 @@ func TestTLSThatAProtocolChangesToDoesNotEndHere(t *testing.T) {
 	} {
 		s := &Server{config: c}
 		hello := &detect.ClientHello{ServerName: siteName}
-		if d := s.decide(flowFrom("192.0.2.7"), hello); d.Action != policy.Terminate {
+		if d := s.decide(flowFrom("192.0.2.7"), bridge.Addr{}, hello); d.Action != policy.Terminate {
 			t.Errorf("%s: %s, want it to end here", name, d.Action)
 		}
 		f := flowFrom("192.0.2.7")
 		f.Push(bridge.Frame{Proto: "smtp", Continues: true})
-		if d := s.decide(f, hello); d.Action != policy.Inspect || !d.Target.IsZero() {
+		if d := s.decide(f, bridge.Addr{}, hello); d.Action != policy.Inspect || !d.Target.IsZero() {
 			t.Errorf("%s: %s to %s after STARTTLS, want inspect", name, d.Action, d.Target)
 		}
 	}
 	s := &Server{config: Config{Terminate: true, Rules: loadRules(t, `{"type":"domain_regex","expression":"."}`, `{"type":"block"}`)}}
 	f := flowFrom("192.0.2.7")
 	f.Push(bridge.Frame{Proto: "smtp", Continues: true})
-	if d := s.decide(f, &detect.ClientHello{ServerName: siteName}); d.Action != policy.Block {
+	if d := s.decide(f, bridge.Addr{}, &detect.ClientHello{ServerName: siteName}); d.Action != policy.Block {
 		t.Errorf("%s after STARTTLS, want block", d.Action)
 	}
 }
@@ -360,7 +425,7 @@ func TestFailClosedBypassesNobodyByEvidence(t *testing.T) {
 		s := &Server{config: Config{Bypass: policy.NewBypass(1, time.Hour, 8), Limits: bridge.Limits{Fail: fail}}}
 		f := flowFrom("192.0.2.7")
 		s.config.Bypass.Refused(policy.KeyOf(f, hello), tlsbridge.UnknownCA, "ok")
-		if d := s.decide(f, hello); d.Action != want {
+		if d := s.decide(f, bridge.Addr{}, hello); d.Action != want {
 			t.Errorf("fail %v: %s, want %s", fail, d.Action, want)
 		}
 	}

@@ -46,7 +46,7 @@ func serve(t *testing.T, c Config) (addr string, outcomes <-chan bridge.Outcome)
 		t.Fatal(err)
 	}
 	ended := make(chan bridge.Outcome, 16)
-	if c.CA = authority; len(c.TLS)+len(c.HAProxy) == 0 {
+	if c.CA = authority; len(c.TLS)+len(c.HAProxy)+len(c.SOCKS)+len(c.HTTPConnect) == 0 {
 		c.Listen = []string{"127.0.0.1:0"}
 	}
 	c.Observer = &bridge.Observer{Close: func(_ *bridge.Flow, out bridge.Outcome) { ended <- out }}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/detect"
@@ -160,9 +161,25 @@ type decision struct {
 	facts policy.Facts
 }
 
-// decide says what becomes of a flow that begins with this hello.
-func (s *Server) decide(f *bridge.Flow, hello *detect.ClientHello) decision {
+// factsOf is what is known of a flow that is to go to the hop, and begins with a hello or, when that is nil, with
+// something else. Its destination is what is dialled, or what a proxy behind that is asked for. What a balancer says
+// about its client is neither, and what the client says to us only as far as the hop is.
+func factsOf(f *bridge.Flow, hop bridge.Addr, hello *detect.ClientHello) policy.Facts {
 	facts := policy.FactsOf(f, hello)
+	facts.Destination = hop
+	for _, frame := range slices.Backward(f.Frames()) {
+		_, isHeader := frame.Detail.(*detect.ProxyHeader)
+		if frame.Verb == bridge.VerbRelay && !isHeader && !frame.Dst.IsZero() {
+			facts.Destination = frame.Dst
+			break
+		}
+	}
+	return facts
+}
+
+// decide says what becomes of a flow to the hop that begins with this hello.
+func (s *Server) decide(f *bridge.Flow, hop bridge.Addr, hello *detect.ClientHello) decision {
+	facts := factsOf(f, hop, hello)
 	if facts.SNI == "" {
 		facts.SNI = s.config.NoSNI
 	}

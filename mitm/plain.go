@@ -62,7 +62,7 @@ func (s *Server) plain(l *listener, inner bridge.Layer) bridge.Handler {
 			return s.last(ctx, b)
 		}
 		ctx = context.WithValue(ctx, decidedKey{}, true)
-		d := s.decidePlain(l, b.Flow())
+		d := s.decidePlain(l, b.Flow(), b.Hop())
 		if d.Action == policy.Block {
 			return blockedBy(d)
 		}
@@ -78,9 +78,9 @@ func (s *Server) plain(l *listener, inner bridge.Layer) bridge.Handler {
 	}
 }
 
-// decidePlain says what becomes of a flow that is not TLS.
-func (s *Server) decidePlain(l *listener, f *bridge.Flow) policy.Decision {
-	d := s.config.Rules.Decide(policy.FactsOf(f, nil))
+// decidePlain says what becomes of a flow to the hop that is not TLS.
+func (s *Server) decidePlain(l *listener, f *bridge.Flow, hop bridge.Addr) policy.Decision {
+	d := s.config.Rules.Decide(factsOf(f, hop, nil))
 	if d.Action == policy.Block || d.Action == policy.Encrypt || d.Action == policy.PassOn {
 		return d
 	}

@@ -41,7 +41,7 @@ func (s *Server) tls(l *listener) bridge.Layer {
 			return bridge.Fails(bridge.Auth, bridge.ByMITM, errors.New("a client that only names a server shows no credentials"))
 		}
 		ctx = withServerName(ctx, hello)
-		d := s.decide(b.Flow(), hello)
+		d := s.decide(b.Flow(), b.Hop(), hello)
 		if ctx, err = s.reroute(ctx, b, d.Target, l.port); err != nil {
 			return err
 		}

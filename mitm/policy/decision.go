@@ -33,7 +33,7 @@ type Facts struct {
 	JA3, JA4    string      // of the hello
 	ECH         bool        // encrypted_client_hello is there, be it real or GREASE
 	Client      netip.Addr  // the source of the flow
-	Destination bridge.Addr // where it is to go; the host may be a name
+	Destination bridge.Addr // what is dialled, or a proxy behind that is asked for; the host may be a name
 	Path        string      // the layers around, outermost first, like proxy2>socks5; "raw" or "": there are none
 
 	// ServerCert is what verifying the server's certificate came to, in the words of tlsbridge.Info.Verdict: "ok" or
@@ -41,7 +41,8 @@ type Facts struct {
 	ServerCert string
 }
 
-// FactsOf returns what is known of a flow that begins with a hello; nil: it begins with something else.
+// FactsOf returns what is known of a flow that begins with a hello; nil: it begins with something else. The Destination is
+// the flow's target: whoever dials something else sets it.
 func FactsOf(f *bridge.Flow, hello *detect.ClientHello) Facts {
 	facts := Facts{NonTLS: true}
 	if hello != nil {
