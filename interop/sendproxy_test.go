@@ -208,7 +208,7 @@ func TestTheServerIsToldTheNameInTheHello(t *testing.T) {
 		"--send-proxy", "v2", "--proxy-tlv", "authority,alpn")
 	got := fields(t, curl(t, fromClient("--connect-to", "app.test:443:"+m.addrs[0], "--cacert", m.root, "https://app.test/")...))
 	h := headerOn(t, got)
-	if tlvOf(h, ours.TypeAuthority) != "app.test" || tlvOf(h, ours.TypeALPN) != "" || got["server"] != fmt.Sprintf("127.0.0.1:%d", port) {
+	if tlvOf(h, ours.TypeAuthority) != "app.test" || tlvOf(h, ours.TypeALPN) != "" || got["server"] != m.addrs[0] {
 		t.Errorf("the server got %+v", h)
 	}
 	inspected("tls(h2)", fmt.Sprintf("127.0.0.1:%d", port), "h2").check(t, m.flow(t))
@@ -383,7 +383,7 @@ func TestAnUntrustedHeaderIsNotBelieved(t *testing.T) {
 		client.Close()
 		f := m.flow(t)
 		_, port, _ := net.SplitHostPort(f.Client)
-		want := fmt.Sprintf("PROXY TCP4 127.0.0.1 127.0.0.1 %s %d\r\n%shello\n", port, server.Addr().(*net.TCPAddr).Port, claimed)
+		want := fmt.Sprintf("PROXY TCP4 127.0.0.1 127.0.0.1 %s %s\r\n%shello\n", port, portOf(t, m.addrs[0]), claimed)
 		if string(buf) != want || f.Path != "raw" {
 			t.Errorf("the server got %q, want %q; path %s", buf, want, f.Path)
 		}

@@ -98,8 +98,10 @@ type Config struct {
 
 	// ProxyHeader says what becomes of a PROXY header that was believed. Where it is passed
 	// on and SendProxy is 0, flows without one that is believed end. Servers of other
-	// flows are sent one of version SendProxy, 1 or 2; 0 is none. ProxyTLVs are in those of
-	// version 2 that are written here.
+	// flows are sent one of version SendProxy, 1 or 2; 0 is none. Its destination is what the
+	// client has asked for, by SOCKS or HTTP or a balancer, or else has connected to, which
+	// with Transparent is the server that it meant: Connect does not count. ProxyTLVs are in
+	// those of version 2 that are written here.
 	ProxyHeader ProxyHeader
 	SendProxy   int
 	ProxyTLVs   ProxyTLVs

@@ -86,9 +86,18 @@ func (s *Server) sendProxy(next bridge.DialFunc) bridge.DialFunc {
 	return proxyproto.Dial(next, proxyproto.DialConfig{
 		Version:   s.config.SendProxy,
 		TLVs:      s.proxyTLVs,
+		Meant:     meantFor,
 		Tunnelled: s.upstream != nil,
 		Limits:    s.config.Limits,
 	})
+}
+
+// meantKey is the context key of what the client of a flow meant that the kernel has brought here.
+type meantKey struct{}
+
+func meantFor(ctx context.Context, _ *bridge.Flow) bridge.Addr {
+	to, _ := ctx.Value(meantKey{}).(bridge.Addr)
+	return to
 }
 
 // proxyTLVs are those that were asked for, as far as they are known.

@@ -174,8 +174,14 @@ func TestServersAreToldWhoTheClientIs(t *testing.T) {
 			if src := h.SourceAddr.String(); h.Version != tt.version || tt.src != "" && src != tt.src || tt.src == "" && !strings.HasPrefix(src, "127.0.0.1:") {
 				t.Errorf("version %d, source %s; want %d, %q", h.Version, src, tt.version, tt.src)
 			}
-			if dst := h.DestinationAddr.String(); tt.src == "" && dst != server.String() || tt.src != "" && dst != "198.51.100.7:443" {
-				t.Errorf("destination %s", dst)
+			dst := addr // what the client has connected to
+			if tt.src != "" {
+				dst = "198.51.100.7:443"
+			} else if tt.socks {
+				dst = server.String()
+			}
+			if got := h.DestinationAddr.String(); got != dst {
+				t.Errorf("destination %s, want %s", got, dst)
 			}
 			for kind, want := range tt.tlvs {
 				if got := valueOf(t, h, kind); got != want && (want != "*" || got == "") {
@@ -244,7 +250,7 @@ func TestAServerThatSpeaksFirstIsIntroduced(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	want := fmt.Sprintf("PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\n", client.LocalAddr().(*net.TCPAddr).Port, l.Addr().(*net.TCPAddr).Port)
+	want := fmt.Sprintf("PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\n", client.LocalAddr().(*net.TCPAddr).Port, client.RemoteAddr().(*net.TCPAddr).Port)
 	got := make([]byte, len(want))
 	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
 		t.Errorf("the server got %q, %v; want %q", got, err, want)
@@ -273,7 +279,7 @@ func TestTheHeaderIsInsideOfATunnel(t *testing.T) {
 		t.Errorf("the client got %q, %v", line, err)
 	}
 	<-outcomes
-	if h := <-headers; h == nil || h.DestinationAddr.String() != server.String() {
+	if h := <-headers; h == nil || h.DestinationAddr.String() != addr {
 		t.Errorf("the server got %+v", h)
 	}
 }

@@ -50,7 +50,9 @@ func (s *Server) intercepted() bridge.Layer {
 		if s.isOwnDial(c, to) {
 			return bridge.Fails(bridge.Loop, bridge.ByMITM, errCameBack)
 		}
-		b.SetHop(s.hop(bridge.AddrFrom(to)))
+		meant := bridge.AddrFrom(to)
+		b.SetHop(s.hop(meant))
+		ctx = context.WithValue(ctx, meantKey{}, meant)
 		return next(context.WithValue(ctx, operatorsKey{}, true), b)
 	}}
 }

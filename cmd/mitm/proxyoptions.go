@@ -12,7 +12,7 @@ import (
 // proxyOptions defines the flags of PROXY headers for servers. What does not go together is
 // found by mitm.New.
 func proxyOptions(f *pflag.FlagSet, c *mitm.Config) {
-	add(f, "send-proxy", "v1|v2", "begin connections to servers with a PROXY header that says who the client is",
+	add(f, "send-proxy", "v1|v2", "begin connections to servers with a PROXY header: who the client is, and what it has asked us for, or else connected to",
 		oneOf(&c.SendProxy, map[string]int{"v1": 1, "v2": 2}, "v1 or v2"))
 	add(f, "proxy-tlv", "NAME,...", "what a header of version 2 has besides: authority (waits for the client's hello), unique-id, crc32c; with --terminate alpn, ssl", func(v string) error {
 		return setProxyTLVs(&c.ProxyTLVs, v)

@@ -22,6 +22,10 @@ type DialConfig struct {
 	// that dials.
 	TLVs func(context.Context, *bridge.Flow) []detect.TLV
 
+	// Meant returns the address that the client's connection was made to, where that is not the socket's: NAT may have
+	// brought it here. Nil, and the zero Addr, mean that it is.
+	Meant func(context.Context, *bridge.Flow) bridge.Addr
+
 	// Tunnelled says that next connects to a proxy, which connects to the hop: the address of a hop with a name is then
 	// not known.
 	Tunnelled bool
@@ -34,11 +38,12 @@ type DialConfig struct {
 // said anything. Nil for next means a net.Dialer. The header stands where next's connections begin: next may put a tunnel
 // below it, and what puts TLS on the connection stands around Dial.
 //
-// The header's source is the flow's client. Its destination is what the client has asked us for; else the hop, and where
-// that has a name, the address that was reached. It has to be of the source's family: where it is not, or not known, it
-// is the address of ours that the client has connected to. Without one of those either the header has no addresses:
-// UNKNOWN in version 1, AF_UNSPEC in version 2. A flow without a client is a connection of our own, and so is what came
-// with a LOCAL header: LOCAL in version 2, UNKNOWN in version 1.
+// The header's source is the flow's client. Its destination is what the client has asked us for, or a balancer for it;
+// where that has a name, the address that was reached, if it is the name that was dialled. Else it is what the client has
+// connected to, as for all senders that clients ask for nothing: the hop is something that the server knows better. It
+// has to be of the source's family, or the next of these is said. Without one the header has no addresses: UNKNOWN in
+// version 1, AF_UNSPEC in version 2. A flow without a client is a connection of our own, and so is what came with a LOCAL
+// header: LOCAL in version 2, UNKNOWN in version 1.
 //
 // There is one header on a connection. One that a layer passes on by itself (Relay), or that Terminate has left to Dial,
 // is the one. What was sent is in the flow's originated frames, with the [*detect.ProxyHeader] as Detail. An error of next
@@ -54,7 +59,7 @@ func Dial(next bridge.DialFunc, c DialConfig) bridge.DialFunc {
 		}
 		connected := func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) { return conn, nil }
 		introduce := func(ctx context.Context, b *bridge.Bridge, hop bridge.Addr) (bridge.Frame, error) {
-			return c.introduce(ctx, b, c.addresses(f, hop, conn.RemoteAddr()))
+			return c.introduce(ctx, b, c.addresses(ctx, f, hop, conn.RemoteAddr()))
 		}
 		return bridge.Originate(connected, bridge.Addr{}, c.Limits, introduce)(ctx, hop, f)
 	}
@@ -125,21 +130,25 @@ func isOwn(f *bridge.Flow) bool {
 type addresses struct{ src, dst netip.AddrPort }
 
 // addresses returns what is to be said about a flow whose dial to the hop has reached an address.
-func (c DialConfig) addresses(f *bridge.Flow, hop bridge.Addr, reached net.Addr) addresses {
+func (c DialConfig) addresses(ctx context.Context, f *bridge.Flow, hop bridge.Addr, reached net.Addr) addresses {
 	to := asked(f)
-	if to.IsZero() {
-		to = hop
-	}
-	if _, isIP := to.IP(); !isIP && !c.Tunnelled {
+	if _, isIP := to.IP(); !isIP && to == hop && !c.Tunnelled {
 		to = bridge.AddrOf(reached)
 	}
 	src := endpoint(f.Client())
-	for _, dst := range []netip.AddrPort{endpoint(to), endpoint(f.Local())} {
+	for _, dst := range []netip.AddrPort{endpoint(to), endpoint(c.meant(ctx, f)), endpoint(f.Local())} {
 		if src.IsValid() && dst.IsValid() && src.Addr().Is4() == dst.Addr().Is4() {
 			return addresses{src, dst}
 		}
 	}
 	return addresses{}
+}
+
+func (c DialConfig) meant(ctx context.Context, f *bridge.Flow) bridge.Addr {
+	if c.Meant == nil {
+		return bridge.Addr{}
+	}
+	return c.Meant(ctx, f)
 }
 
 // asked is the innermost destination that the client has named to us, or a balancer for it. What it names to servers is

@@ -22,13 +22,13 @@ import (
 // The server is told first, in each way in which it can go on.
 func TestTheServerIsToldFirst(t *testing.T) {
 	for version, header := range map[int]string{
-		1: "PROXY TCP4 192.0.2.1 203.0.113.9 50000 443\r\n",
-		2: signature + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xcb\x00\x71\x09\xc3\x50\x01\xbb",
+		1: "PROXY TCP4 192.0.2.1 198.51.100.1 50000 443\r\n",
+		2: signature + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x01\xc3\x50\x01\xbb",
 	} {
 		flow := Originate(t, func(next bridge.DialFunc) bridge.DialFunc {
 			return proxyproto.Dial(next, proxyproto.DialConfig{Version: version})
 		}, "203.0.113.9:443", Script{C(header), S("")}, bridge.EOF)
-		want := frame(version, bridge.VerbOriginate, "192.0.2.1:50000", "203.0.113.9:443", "")
+		want := frame(version, bridge.VerbOriginate, "192.0.2.1:50000", "198.51.100.1:443", "")
 		if got := flow.Originated(); len(got) != 1 || got[0].Detail == nil || withoutDetail(got[0]) != want {
 			t.Errorf("originated %+v, want %+v", got, want)
 		}
@@ -44,7 +44,7 @@ func withoutDetail(f bridge.Frame) bridge.Frame {
 type meeting struct {
 	name                   string
 	client, local, reached string // addresses of sockets
-	hop                    string
+	hop, meant             string
 	frames                 []bridge.Frame
 	tunnelled              bool
 	v1                     string // without PROXY and the line's end
@@ -70,20 +70,24 @@ func meetings() []meeting {
 	knowsNothing := bridge.Frame{Proto: "proxy1", Verb: bridge.VerbTerminate, Detail: &detect.ProxyHeader{Version: 1, Command: 1}}
 	return []meeting{
 		{
-			name: "a hop with an address", client: client, local: local, reached: reached, hop: "203.0.113.1:443",
-			v1: "TCP4 192.0.2.7 203.0.113.1 50122 443", src: client, dst: "203.0.113.1:443",
+			name: "what the client has connected to, not the hop", client: client, local: local, reached: reached, hop: "203.0.113.1:443",
+			v1: "TCP4 192.0.2.7 192.0.2.100 50122 8080", src: client, dst: local,
 		},
 		{
-			name: "a hop with a name is what was reached", client: client, local: local, reached: reached, hop: "example.com:443",
-			v1: "TCP4 192.0.2.7 203.0.113.9 50122 8443", src: client, dst: reached,
+			name: "the same where the hop has a name", client: client, local: local, reached: reached, hop: "example.com:443",
+			v1: "TCP4 192.0.2.7 192.0.2.100 50122 8080", src: client, dst: local,
+		},
+		{
+			name: "what it has connected to before NAT", client: client, local: local, reached: reached, hop: "203.0.113.1:443", meant: "203.0.113.5:443",
+			v1: "TCP4 192.0.2.7 203.0.113.5 50122 443", src: client, dst: "203.0.113.5:443",
 		},
 		{
 			name: "IPv6", client: client6, local: local6, reached: reached, hop: "[2001:db8::9]:443",
-			v1: "TCP6 2001:db8::7 2001:db8::9 50122 443", src: client6, dst: "[2001:db8::9]:443",
+			v1: "TCP6 2001:db8::7 2001:db8::100 50122 8080", src: client6, dst: local6,
 		},
 		{
-			name: "IPv4 on sockets of IPv6", client: "[::ffff:192.0.2.7]:50122", local: local, reached: "[::ffff:203.0.113.9]:8443", hop: "example.com:443",
-			v1: "TCP4 192.0.2.7 203.0.113.9 50122 8443", src: client, dst: reached,
+			name: "IPv4 on sockets of IPv6", client: "[::ffff:192.0.2.7]:50122", local: "[::ffff:192.0.2.100]:8080", reached: reached, hop: "example.com:443",
+			v1: "TCP4 192.0.2.7 192.0.2.100 50122 8080", src: client, dst: local,
 		},
 		{
 			name: "what was asked for, not the hop that stands for it", client: client, local: local, reached: reached, hop: "203.0.113.1:443",
@@ -91,14 +95,19 @@ func meetings() []meeting {
 			v1:     "TCP4 192.0.2.7 198.51.100.5 50122 25", src: client, dst: "198.51.100.5:25",
 		},
 		{
-			name: "a name that was asked for", client: client, local: local, reached: reached, hop: "example.com:443",
+			name: "a name that was asked for", client: client, local: local, reached: "[::ffff:203.0.113.9]:8443", hop: "example.com:443",
 			frames: []bridge.Frame{terminated("connect", "example.com:443")},
 			v1:     "TCP4 192.0.2.7 203.0.113.9 50122 8443", src: client, dst: reached,
 		},
 		{
+			name: "a name that was asked for, and the hop that stands for it", client: client, local: local, reached: reached, hop: "203.0.113.1:443",
+			frames: []bridge.Frame{terminated("connect", "example.com:443")},
+			v1:     "TCP4 192.0.2.7 192.0.2.100 50122 8080", src: client, dst: local,
+		},
+		{
 			name: "what was asked of the server counts for nothing", client: client, local: local, reached: reached, hop: "203.0.113.1:443",
 			frames: []bridge.Frame{{Proto: "socks5", Verb: bridge.VerbRelay, Dst: bridge.Addr{Host: "198.51.100.5", Port: 25}}},
-			v1:     "TCP4 192.0.2.7 203.0.113.1 50122 443", src: client, dst: "203.0.113.1:443",
+			v1:     "TCP4 192.0.2.7 192.0.2.100 50122 8080", src: client, dst: local,
 		},
 		{
 			name: "a client that a balancer speaks for", client: client, local: local, reached: reached, hop: "203.0.113.1:443",
@@ -107,11 +116,13 @@ func meetings() []meeting {
 		},
 		{
 			name: "another family: the address of ours", client: client6, local: local6, reached: reached, hop: "203.0.113.1:443",
-			v1: "TCP6 2001:db8::7 2001:db8::100 50122 8080", src: client6, dst: local6,
+			frames: []bridge.Frame{terminated("socks5", "198.51.100.5:25")},
+			v1:     "TCP6 2001:db8::7 2001:db8::100 50122 8080", src: client6, dst: local6,
 		},
 		{
 			name: "a name that a proxy resolves: the address of ours", client: client, local: local, reached: reached, hop: "example.com:443", tunnelled: true,
-			v1: "TCP4 192.0.2.7 192.0.2.100 50122 8080", src: client, dst: local,
+			frames: []bridge.Frame{terminated("connect", "example.com:443")},
+			v1:     "TCP4 192.0.2.7 192.0.2.100 50122 8080", src: client, dst: local,
 		},
 		{
 			name: "no address of one family", client: client6, local: local, reached: reached, hop: "203.0.113.1:443",
@@ -129,7 +140,7 @@ func meetings() []meeting {
 		{
 			name: "a balancer that knows nothing", client: client, local: local, reached: reached, hop: "203.0.113.1:443",
 			frames: []bridge.Frame{knowsNothing},
-			v1:     "TCP4 192.0.2.7 203.0.113.1 50122 443", src: client, dst: "203.0.113.1:443",
+			v1:     "TCP4 192.0.2.7 192.0.2.100 50122 8080", src: client, dst: local,
 		},
 	}
 }
@@ -159,6 +170,10 @@ func (m meeting) dial(t *testing.T, c proxyproto.DialConfig) (wire string, flow 
 		t.Fatal(err)
 	}
 	c.Tunnelled = m.tunnelled
+	c.Meant = func(context.Context, *bridge.Flow) (to bridge.Addr) {
+		to.UnmarshalText([]byte(m.meant))
+		return to
+	}
 	conn, err := proxyproto.Dial(func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) { return recorded, nil }, c)(t.Context(), hop, flow)
 	if err != nil {
 		t.Fatal(err)
@@ -335,7 +350,7 @@ func TestThereIsOneHeader(t *testing.T) {
 func TestAnUntrustedHeaderIsNotPassedOn(t *testing.T) {
 	elsewhere := proxyproto.Config{Trust: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Forward: proxyproto.Verbatim}
 	got, flow, _ := forwarding(t, proxyproto.Terminate(elsewhere), proxyproto.DialConfig{Version: 1}, tcp6+request)
-	if want := "PROXY TCP4 192.0.2.1 203.0.113.1 50000 80\r\n" + tcp6 + request; got[1] != want || len(flow.Frames()) != 0 {
+	if want := "PROXY TCP4 192.0.2.1 198.51.100.1 50000 443\r\n" + tcp6 + request; got[1] != want || len(flow.Frames()) != 0 {
 		t.Errorf("the server got %q, frames %+v; want %q", got[1], flow.Frames(), want)
 	}
 }
@@ -358,7 +373,7 @@ func TestAHeaderIsRewritten(t *testing.T) {
 		{"version 1, IPv4", tcp4, nil, "192.0.2.7:50122", "198.51.100.7:443", nil},
 		{"version 1, IPv6", tcp6, nil, "[2001:db8::7]:50122", "[2001:db8::8]:443", nil},
 		{"version 1, IPv6, and TLVs of ours", tcp6, labels, "[2001:db8::7]:50122", "[2001:db8::8]:443", []byte{5, 2, 3}},
-		{"version 1, unknown: what the connection itself says", unknown, nil, "192.0.2.1:50000", "203.0.113.1:80", nil},
+		{"version 1, unknown: what the connection itself says", unknown, nil, "192.0.2.1:50000", "198.51.100.1:443", nil},
 		{"version 2 with a TLV of which we have one, too", withTLV, labels, "192.0.2.7:50122", "198.51.100.7:443", []byte{2, 5, 3}},
 		{"version 2 with a checksum", string(checked), labels, "192.0.2.7:50122", "198.51.100.7:443", []byte{3, 0xe5, 5, 2}},
 		{
