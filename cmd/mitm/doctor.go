@@ -16,12 +16,12 @@ import (
 
 const doctorHelp = `Checks what transparent mode needs on this host, for the same flags as mitm tproxy up:
 rights, programs, the kernel's features, rules, routes, switches, somebody who listens,
-and the CA. It changes nothing. Each check is a line; what is wrong is followed by a
-line with the command that helps. The exit code is 0 only if all is well.
+firewalls, and the CA. It changes nothing. Each check is a line; what is wrong is
+followed by one with the command that helps, and what only you can tell begins with
+"look". The exit code is 0 if nothing is wrong.
 
 Whether clients trust the CA only they can tell; for connections of this host
-(--uid, --cgroup) it is checked. That clients' packets come here, and with
---usesrc those of servers come back here, is up to their routes.`
+(--uid, --cgroup) it is checked. That clients' packets come here is up to their routes.`
 
 func newDoctor(s streams) *cobra.Command {
 	var rules tproxy.Rules
@@ -52,12 +52,14 @@ func newDoctor(s streams) *cobra.Command {
 func report(s streams, findings []tproxy.Finding) error {
 	isWell := true
 	for _, f := range findings {
-		if f.OK {
-			fmt.Fprintf(s.out, "ok       %s\n", f.What)
-			continue
+		fmt.Fprintf(s.out, "%-7s  %s\n", f.Verdict, f.What)
+		switch f.Verdict {
+		case tproxy.Problem:
+			isWell = false
+			fmt.Fprintf(s.out, "         do: %s\n", f.Fix)
+		case tproxy.Look:
+			fmt.Fprintf(s.out, "         if need be: %s\n", f.Fix)
 		}
-		isWell = false
-		fmt.Fprintf(s.out, "problem  %s\n         do: %s\n", f.What, f.Fix)
 	}
 	if !isWell {
 		return &exit{exitFailed, nil}
@@ -79,14 +81,14 @@ func checkCA(cacert string, isLocal bool) []tproxy.Finding {
 	}
 	var findings []tproxy.Finding
 	err := withCertificate(cacert, func(c *x509.Certificate) error {
-		findings = append(findings, tproxy.Finding{OK: true, What: fmt.Sprintf("the CA is there: %s", c.Subject)})
+		findings = append(findings, tproxy.Finding{Verdict: tproxy.OK, What: fmt.Sprintf("the CA is there: %s", c.Subject)})
 		if !isLocal {
 			return nil
 		}
 		if _, err := c.Verify(x509.VerifyOptions{}); err != nil {
 			findings = append(findings, tproxy.Finding{What: "the programs of this host do not trust the CA", Fix: "mitm ca install"})
 		} else {
-			findings = append(findings, tproxy.Finding{OK: true, What: "the programs of this host trust the CA"})
+			findings = append(findings, tproxy.Finding{Verdict: tproxy.OK, What: "the programs of this host trust the CA"})
 		}
 		return nil
 	})

@@ -1,9 +1,14 @@
 package tproxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"net"
 	"os"
+	"path"
+	"slices"
 	"strings"
 )
 
@@ -26,12 +31,24 @@ func (r Rules) Diagnose(ctx context.Context, up string) []Finding {
 	if isAdmin {
 		all = append(all, r.checkKernel(ctx), r.checkTable(ctx, up))
 	}
+	for _, name := range r.Interfaces {
+		all = append(all, checkLink(name))
+	}
+	if isAdmin {
+		all = append(all, r.checkFirewall(ctx)...)
+	}
 	for _, f := range r.families() {
 		if r.diverts() {
 			all = append(all, checkRoutes(ctx, f)...)
 		}
 	}
 	all = append(all, r.checkSettings()...)
+	if r.forwarded() && r.Family.has(IPv4) {
+		all = append(all, r.checkFilters(ctx)...)
+	}
+	if r.Source != OwnSource {
+		all = append(all, look("what servers send to addresses that are not ours must come here", "look at the servers' routes: this host must be on the way back to their clients"))
+	}
 	for _, f := range r.families() {
 		all = append(all, r.checkListener(f))
 	}
@@ -124,7 +141,7 @@ func familyName(f Family) string {
 	return "IPv4"
 }
 
-// checkSettings checks the switches, and says what strict filters mean.
+// checkSettings checks the switches.
 func (r Rules) checkSettings() []Finding {
 	var all []Finding
 	for _, s := range r.settings() {
@@ -138,9 +155,6 @@ func (r Rules) checkSettings() []Finding {
 		} else {
 			all = append(all, ok(s.met()))
 		}
-	}
-	if r.forwarded() && r.Family.has(IPv4) {
-		all = append(all, checkFilter())
 	}
 	return all
 }
@@ -168,26 +182,88 @@ func (s setting) met() string {
 	return fmt.Sprintf("%s is %s", name, s.to)
 }
 
-// checkFilter looks at rp_filter (ip-sysctl.rst): the larger of an interface's value and that of all counts.
-// A strict one is no obstacle to rules, only to clients that come in elsewhere than the way back to them is.
-func checkFilter() Finding {
-	const strict = "1"
+// checkFilters looks at rp_filter (ip-sysctl.rst) where clients come in: the larger of an interface's value
+// and that of all counts.
+func (r Rules) checkFilters(ctx context.Context) []Finding {
 	values, err := matching("net/ipv4/conf/*/rp_filter")
 	if err != nil {
-		return problem(err.Error(), "mount /proc")
+		return []Finding{problem(err.Error(), "mount /proc")}
 	}
-	all := values["net/ipv4/conf/all/rp_filter"]
-	for _, value := range values {
-		if max(value, all) == strict {
-			return ok("net.ipv4.conf.*.rp_filter is strict somewhere: clients must come in where the way back to them is")
+	file := func(name string) string { return "net/ipv4/conf/" + name + "/rp_filter" }
+	var findings []Finding
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		name = path.Base(path.Dir(name))
+		switch {
+		case name == "all", name == "default", name == "lo":
+			continue
+		case len(r.Interfaces) > 0 && !slices.Contains(r.Interfaces, name):
+			continue
+		case max(values[file(name)], values[file("all")]) != "1":
+			continue
+		}
+		c := ip(IPv4, "-N -j route show table all dev "+name)
+		out, err := c.run(ctx)
+		prefixes, parseErr := wayBack(out)
+		if err := cmp.Or(err, parseErr); err != nil {
+			findings = append(findings, problem(err.Error(), c.String()))
+			continue
+		}
+		f := strict(name, prefixes)
+		if len(r.Interfaces) == 0 && f.Verdict == Problem {
+			f.Verdict = Look // clients may come in elsewhere alone
+		}
+		findings = append(findings, f)
+	}
+	if len(findings) == 0 {
+		return []Finding{ok("net.ipv4.conf.*.rp_filter is not strict where clients come in")}
+	}
+	return findings
+}
+
+// checkLink looks for an interface. Its name may be that of one which comes and goes.
+func checkLink(name string) Finding {
+	link, err := net.InterfaceByName(name)
+	switch {
+	case err != nil:
+		return problem(fmt.Sprintf("there is no interface %s: nothing comes in there", name), "ip link show tells those that there are")
+	case link.Flags&net.FlagUp == 0:
+		return problem(fmt.Sprintf("the interface %s is down", name), "ip link set "+name+" up")
+	}
+	return ok(fmt.Sprintf("the interface %s is up", name))
+}
+
+// checkFirewall looks for chains of others that may drop what the rules bring, or leave alone.
+func (r Rules) checkFirewall(ctx context.Context) []Finding {
+	c := command{name: "nft", args: []string{"-j", "list", "ruleset"}}
+	out, err := c.run(ctx)
+	var droppers []dropper
+	if err == nil {
+		droppers, err = parseDroppers(out)
+	}
+	if err != nil {
+		return []Finding{problem(err.Error(), c.String())}
+	}
+	var findings []Finding
+	for _, d := range droppers {
+		if (d.Hook == "input" || d.Hook == "forward" && r.forwarded()) && d.concerns(r) {
+			findings = append(findings, r.diagnose(d))
 		}
 	}
-	return ok("net.ipv4.conf.*.rp_filter is nowhere strict")
+	if len(findings) == 0 {
+		findings = append(findings, ok("no chain of nftables drops by default what comes in"))
+	}
+	for _, names := range []string{"ip_tables_names", "ip6_tables_names"} {
+		if tables, err := os.ReadFile("/proc/thread-self/net/" + names); err == nil && strings.Contains(string(tables), "filter\n") {
+			program := strings.Replace(strings.TrimSuffix(names, "_names"), "_", "", 1) + "-legacy"
+			findings = append(findings, look("there is a table filter of "+program+", which nftables does not show", program+" -S"))
+		}
+	}
+	return findings
 }
 
 // checkListener looks for the proxy.
 func (r Rules) checkListener(f Family) Finding {
-	fix := fmt.Sprintf("mitm --transparent %s --listen %d", r.Mode, r.Port)
+	fix := fmt.Sprintf("mitm --transparent %s --listen %d --mark %#x", r.Mode, r.Port, r.mark())
 	v4, err := readListeners("/proc/thread-self/net/tcp", r.Port)
 	if err != nil {
 		return problem(err.Error(), "mount /proc")

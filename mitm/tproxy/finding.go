@@ -10,15 +10,36 @@ import (
 	"strings"
 )
 
-// A Finding is what became of one check.
-type Finding struct {
-	OK   bool
-	What string // is right, or wrong
-	Fix  string // the command that helps, or what else does; empty if OK
+// Verdict is how a check has ended.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Problem Verdict = iota // nothing works as it should
+	OK
+	Look // that is for somebody to look at who knows more
+)
+
+func (v Verdict) String() string {
+	switch v {
+	case OK:
+		return "ok"
+	case Look:
+		return "look"
+	}
+	return "problem"
 }
 
-func ok(what string) Finding           { return Finding{OK: true, What: what} }
-func problem(what, fix string) Finding { return Finding{What: what, Fix: fix} }
+// A Finding is what became of one check.
+type Finding struct {
+	Verdict Verdict
+	What    string // is right, or wrong, or may be
+	Fix     string // the command that helps, or what else does; empty if OK
+}
+
+func ok(what string) Finding           { return Finding{Verdict: OK, What: what} }
+func problem(what, fix string) Finding { return Finding{Problem, what, fix} }
+func look(what, fix string) Finding    { return Finding{Look, what, fix} }
 
 // listener is the address of a socket that listens, as far as it matters here.
 type listener struct{ any, loopback bool }

@@ -101,11 +101,6 @@ func (h *host) set(settings []setting) error {
 	return nil
 }
 
-// dotted is a file's name as sysctl knows it, which has names of interfaces with dots.
-func dotted(file string) string {
-	return strings.NewReplacer("/", ".", ".", "/").Replace(file)
-}
-
 func (h *host) write(file, value string) error {
 	touched, err := matching(file)
 	if err != nil {
