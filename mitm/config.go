@@ -123,7 +123,7 @@ type Config struct {
 	Transparent intercept.Mode
 
 	// Mark is the SO_MARK of connections to servers, by which the kernel's rules know ours;
-	// 0 is none. Source is the address that servers see, and SourceAddr what it is for
+	// 0 is none. Queries for names have it where Go's resolver makes them. Source is the address that servers see, and SourceAddr what it is for
 	// that word. All of that is for Linux.
 	Mark       uint32
 	Source     Source

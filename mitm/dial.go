@@ -79,7 +79,7 @@ func (s *Server) dialTCP(ctx context.Context, hop bridge.Addr, f *bridge.Flow, o
 		return nil, bridge.Fails(bridge.Unreachable, bridge.ByMITM, err)
 	}
 	dial := s.own.dial(f)
-	d := net.Dialer{KeepAlive: s.keepAlive(), Control: func(network, address string, c syscall.RawConn) error {
+	d := net.Dialer{Resolver: s.resolver, KeepAlive: s.keepAlive(), Control: func(network, address string, c syscall.RawConn) error {
 		to, err := s.mayReach(f, address, operators)
 		if err != nil {
 			return err

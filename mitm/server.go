@@ -27,6 +27,7 @@ type Server struct {
 	loops     sync.Map        // addresses of refused dials to ourselves, each logged once
 	own       *ownDials       // nil where connections have the same ends on purpose
 	cameBack  sync.Once       // logs that one of them did
+	resolver  *net.Resolver   // the system's; nil is that, too
 
 	limiter  *tlsbridge.Limiter
 	minter   *Minter
@@ -71,6 +72,7 @@ func New(config Config) (*Server, error) {
 	if config.Source != SourceClient {
 		s.own = newOwnDials()
 	}
+	s.resolver = config.resolver()
 	if config.Upstream != nil {
 		s.upstream = config.Upstream.Dialer(s.dialProxy, config.Roots, config.Limits)
 	}

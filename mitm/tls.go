@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"net"
 	"slices"
 	"strings"
 
@@ -127,7 +126,7 @@ func (s *Server) isForUs(ctx context.Context, hello *detect.ClientHello, port ui
 	if err != nil {
 		return false
 	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	addrs, err := s.resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return false // the dial will say so
 	}

@@ -117,6 +117,17 @@ func (c Config) checkEgress() error {
 	return nil
 }
 
+// resolver is the system's. With a mark its queries have it, too, as long as it is Go that asks:
+// which one it is, Go's or libc's, is as the system's configuration has it, and libc knows of no
+// marks.
+func (c Config) resolver() *net.Resolver {
+	if c.Mark == 0 {
+		return net.DefaultResolver
+	}
+	d := net.Dialer{Control: intercept.Egress{Mark: c.Mark}.Control}
+	return &net.Resolver{Dial: d.DialContext}
+}
+
 // egress is how a flow's server is connected to.
 func (s *Server) egress(f *bridge.Flow) (intercept.Egress, error) {
 	e := intercept.Egress{Mark: s.config.Mark}

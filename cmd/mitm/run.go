@@ -141,6 +141,7 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 	hangup := make(chan os.Signal, 1) // one that comes now is answered when we serve
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	o.mark(intercept.Egress{Mark: o.config.Mark})
 	if o.config.Rules, err = o.rules.open(ctx, log); err != nil {
 		return err
 	}
@@ -177,6 +178,14 @@ func (o *runOptions) run(ctx context.Context, s streams) (err error) {
 		return failed(server.Serve(ctx))
 	}
 	return serveUnder(ctx, hold, server)
+}
+
+// mark has what else we connect to by ourselves go out as connections to servers do: rules of the
+// kernel that take all of them would bring these here.
+func (o *runOptions) mark(e intercept.Egress) {
+	if e.Mark != 0 {
+		o.rules.sources.Control, o.capture.over.Control = e.Control, e.Control
+	}
 }
 
 // watchRules reads the rules again when their files change, and on a signal, until the function

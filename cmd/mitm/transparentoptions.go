@@ -15,7 +15,7 @@ import (
 func transparentOptions(f *pflag.FlagSet, c *mitm.Config) {
 	add(f, "transparent", "redirect|tproxy", "the kernel brings --listen and -p connections for others: by NAT, or to the listener's socket (Linux)",
 		oneOf(&c.Transparent, map[string]intercept.Mode{"redirect": intercept.Redirect, "tproxy": intercept.TPROXY}, "redirect or tproxy"))
-	add(f, "mark", "N", "SO_MARK of connections to servers, by which rules know them (Linux)",
+	add(f, "mark", "N", "SO_MARK of all that we connect to, by which rules know it; not of names that libc looks up (Linux)",
 		number(32, "a number from 1, like 0x2a", func(n uint64) { c.Mark = uint32(n) }))
 	add(f, "usesrc", "client|clientip|ADDR", "the address that servers see: the client's with its port, the client's, or another one (Linux; answers must come back through here)", func(v string) (err error) {
 		c.Source, c.SourceAddr, err = parseSource(v)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -20,6 +21,10 @@ type OverIP struct {
 	// write, after which that reader loses the flow. Without it a reader that falls
 	// behind loses flows at once.
 	Throttle bool
+
+	// Control prepares the sockets of Connect, as that of a net.Dialer; nil: nothing is to
+	// be prepared.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 // Feed writes flows to readers on the network: the stream that is a capture file

@@ -21,7 +21,10 @@ const (
 // connects, and connects anew whenever the connection ends, until Close. Each connection
 // gets a capture from its header on. A reader that ends its direction has closed it.
 func Connect(addr string, over OverIP, config Config) *Feed {
-	dialer := &net.Dialer{Timeout: dialTimeout}
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: over.Control}
+	if over.Control != nil {
+		dialer.Resolver = &net.Resolver{Dial: (&net.Dialer{Control: over.Control}).DialContext}
+	}
 	return connect(addr, func(ctx context.Context) (net.Conn, error) {
 		return dialer.DialContext(ctx, "tcp", addr)
 	}, over, config)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -524,5 +525,25 @@ func TestAReaderThatIsConnectedToGetsACaptureEachTime(t *testing.T) {
 	f.Close()
 	if got := said(second.flows(t)); !slices.Equal(got, []string{"second"}) {
 		t.Errorf("the second connection got %q", got)
+	}
+}
+
+func TestTheSocketToAReaderIsPrepared(t *testing.T) {
+	l := listenLoopback(t)
+	defer l.Close()
+	prepared := make(chan string, 8)
+	over := OverIP{Control: func(_, address string, _ syscall.RawConn) error {
+		prepared <- address
+		return nil
+	}}
+	f := Connect(l.Addr().String(), over, Config{Log: (&logs{}).logger()})
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	conn.Close()
+	if got := <-prepared; got != l.Addr().String() {
+		t.Errorf("prepared for %s, want %s", got, l.Addr())
 	}
 }

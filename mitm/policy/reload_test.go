@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -327,5 +329,32 @@ func TestDecidingWhileRulesAreLoaded(t *testing.T) {
 	all.Wait()
 	if text := log.take(); strings.Contains(text, "level=ERROR") {
 		t.Error(text)
+	}
+}
+
+func TestSocketsForURLsArePrepared(t *testing.T) {
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/list" {
+			fmt.Fprintln(w, "a.test")
+			return
+		}
+		fmt.Fprint(w, one(fmt.Sprintf(`{"type": "domain_in_file", "expression": "%s/list"}`, server.URL)))
+	}))
+	defer server.Close()
+	var prepared atomic.Int32
+	sources := policy.Sources{Ruleset: server.URL + "/rules", Control: func(_, address string, _ syscall.RawConn) error {
+		if address == server.Listener.Addr().String() {
+			prepared.Add(1)
+		}
+		return nil
+	}}
+	if r := loadFrom(t, sources); !blocks(r, "a.test") || prepared.Load() != 2 {
+		t.Errorf("%d sockets were prepared, want one for the rules and one for their list", prepared.Load())
+	}
+	no := errors.New("not permitted")
+	sources.Control = func(string, string, syscall.RawConn) error { return no }
+	if _, err := policy.LoadRules(t.Context(), sources); !errors.Is(err, no) {
+		t.Errorf("%v, want %v", err, no)
 	}
 }

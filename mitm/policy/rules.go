@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -20,6 +21,9 @@ type Sources struct {
 	Bypass      []string // files of regular expressions: names that are passed on
 	BypassExact []string // files of names that are passed on
 	Redirects   []Redirect
+
+	// Control prepares the sockets that URLs are fetched by, as that of a net.Dialer; nil: nothing is to be prepared.
+	Control func(network, address string, c syscall.RawConn) error
 
 	Log *slog.Logger // gets what goes wrong with files that are read again; nil means slog.Default
 }
@@ -114,7 +118,7 @@ func (r *Rules) readPassed(ctx context.Context) (*passedNames, error) {
 }
 
 func (r *Rules) read(ctx context.Context, file string) ([]byte, error) {
-	text, s, err := readSource(ctx, file)
+	text, s, err := r.sources.read(ctx, file)
 	r.files[file] = s
 	if err != nil {
 		return nil, err
@@ -153,7 +157,7 @@ func (r *Rules) loadList(ctx context.Context, l *loaded) error {
 		l.keep(before)
 		return nil
 	}
-	err := l.read(ctx)
+	err := l.read(ctx, r.sources)
 	switch {
 	case err == nil:
 	case isURL(l.source) && before != nil:
@@ -173,8 +177,8 @@ func (l *loaded) keep(before *loaded) {
 	l.postpone()
 }
 
-func (l *loaded) read(ctx context.Context) error {
-	names, s, err := l.load(ctx)
+func (l *loaded) read(ctx context.Context, from Sources) error {
+	names, s, err := l.load(ctx, from)
 	l.stamp = s
 	l.postpone()
 	if err == nil {
@@ -238,7 +242,7 @@ func (r *Rules) lookAt(ctx context.Context, l *loaded) {
 	if !isURL(l.source) && !changed(l.source, l.stamp) {
 		return
 	}
-	if err := l.read(ctx); err != nil {
+	if err := l.read(ctx, r.sources); err != nil {
 		r.sources.Log.Error("a list was not loaded again: the old one stays in force", "err", err)
 	}
 }

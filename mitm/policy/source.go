@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -54,10 +55,10 @@ func changed(source string, before stamp) bool {
 	return err == nil && !before.same(stamp{info})
 }
 
-// openSource opens a file or fetches a URL. What it returns is read while ctx lasts.
-func openSource(ctx context.Context, source string) (io.ReadCloser, stamp, error) {
+// open opens a file or fetches a URL. What it returns is read while ctx lasts.
+func (s Sources) open(ctx context.Context, source string) (io.ReadCloser, stamp, error) {
 	if isURL(source) {
-		body, err := fetch(ctx, source)
+		body, err := s.fetch(ctx, source)
 		return body, stamp{}, err
 	}
 	f, err := os.Open(source)
@@ -79,8 +80,13 @@ func openSource(ctx context.Context, source string) (io.ReadCloser, stamp, error
 var errDowngrade = errors.New("refused to follow from https to http")
 
 // fetch fetches a URL on a connection of its own.
-func fetch(ctx context.Context, url string) (io.ReadCloser, error) {
+func (s Sources) fetch(ctx context.Context, url string) (io.ReadCloser, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if s.Control != nil {
+		dialer := net.Dialer{Control: s.Control, Timeout: fetchTime}
+		dialer.Resolver = &net.Resolver{Dial: (&net.Dialer{Control: s.Control}).DialContext}
+		transport.DialContext = dialer.DialContext
+	}
 	transport.DisableKeepAlives = true
 	client := &http.Client{Transport: transport, CheckRedirect: follow}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -110,17 +116,17 @@ func follow(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// readSource reads a file or URL of at most maxRules bytes.
-func readSource(ctx context.Context, source string) ([]byte, stamp, error) {
+// read reads a file or URL of at most maxRules bytes.
+func (s Sources) read(ctx context.Context, source string) ([]byte, stamp, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
-	r, s, err := openSource(ctx, source)
+	r, as, err := s.open(ctx, source)
 	if err != nil {
-		return nil, s, err
+		return nil, as, err
 	}
 	defer r.Close()
 	text, err := io.ReadAll(atMost(r, maxRules))
-	return text, s, err
+	return text, as, err
 }
 
 // listSpec says which list is meant. Rules that mean the same share it.
@@ -141,10 +147,10 @@ const (
 )
 
 // load reads the list.
-func (l listSpec) load(ctx context.Context) (*domains, stamp, error) {
+func (l listSpec) load(ctx context.Context, from Sources) (*domains, stamp, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
-	r, s, err := openSource(ctx, l.source)
+	r, s, err := from.open(ctx, l.source)
 	if err != nil {
 		return nil, s, err
 	}
