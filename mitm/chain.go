@@ -52,7 +52,7 @@ func (s *Server) entrance(l *listener) []bridge.Layer {
 	var first []bridge.Layer
 	switch hop := s.fixedHop(l); {
 	case c.isTransparent(l.kind):
-		first = append(first, s.intercepted())
+		first = append(first, s.intercepted(l))
 	case !hop.IsZero():
 		first = append(first, s.accepted(), goesTo(hop))
 	default:

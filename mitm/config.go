@@ -36,8 +36,8 @@ const (
 type TLSListener struct {
 	Addr string // host:port
 
-	// Port is dialled: where Connect has none, and where the client names the server.
-	// Zero means that of Addr.
+	// Port is dialled: where Connect has none, and where the client names the server, or the
+	// kernel does (Transparent). Zero means that of Addr, or the one that the kernel names.
 	Port uint16
 
 	// Decrypted is the port of what is inside, which captures show instead.

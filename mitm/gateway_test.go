@@ -571,3 +571,35 @@ func TestAThrottledFlowTakesItsTime(t *testing.T) {
 		t.Errorf("outcome %+v", out)
 	}
 }
+
+// What the kernel brings a listener for TLS goes to the server that was meant, and to the port
+// that the operator has named.
+func TestWhereATransparentFlowGoes(t *testing.T) {
+	meant := bridge.Addr{Host: "203.0.113.2", Port: 443}
+	for _, tt := range []struct {
+		name     string
+		listener TLSListener
+		config   Config
+		want     string
+	}{
+		{"nothing is named", TLSListener{Decrypted: 80}, Config{}, "203.0.113.2:443"},
+		{"a port", TLSListener{Decrypted: 80, Port: 8443}, Config{}, "203.0.113.2:8443"},
+		{"a host", TLSListener{Decrypted: 80}, Config{Connect: bridge.Addr{Host: "192.0.2.1"}}, "192.0.2.1:443"},
+		{"a host, and a port", TLSListener{Decrypted: 80, Port: 8443}, Config{Connect: bridge.Addr{Host: "192.0.2.1"}}, "192.0.2.1:8443"},
+		{"a host with a port", TLSListener{Decrypted: 80}, Config{Connect: bridge.Addr{Host: "192.0.2.1", Port: 9443}}, "192.0.2.1:9443"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			tt.config.CA, tt.listener.Addr = w.ours, "127.0.0.1:0"
+			tt.config.TLS = []TLSListener{tt.listener}
+			s, err := New(tt.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if got := s.meantHop(s.listeners[0], meant); got.String() != tt.want {
+				t.Errorf("it goes to %v, want %s", got, tt.want)
+			}
+		})
+	}
+}

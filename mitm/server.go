@@ -50,6 +50,8 @@ type listener struct {
 	kind    kind
 	handler bridge.Handler
 	port    uint16 // what a server name goes with, and a Connect without port
+
+	external uint16 // a TLSListener's Port; 0: none was named
 }
 
 func (l *listener) addr() netip.AddrPort {
@@ -122,7 +124,7 @@ func (s *Server) listen() error {
 		}
 		bound := &listener{Listener: l, kind: wanted.kind, port: tlsPort}
 		if wanted.kind == tlsOnly {
-			bound.port = cmp.Or(wanted.Port, bound.addr().Port())
+			bound.port, bound.external = cmp.Or(wanted.Port, bound.addr().Port()), wanted.Port
 		}
 		s.listeners = append(s.listeners, bound)
 	}

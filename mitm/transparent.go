@@ -1,6 +1,7 @@
 package mitm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func (c Config) isTransparent(k kind) bool {
 
 // intercepted sets the hop of a flow to what its client meant to reach. A connection that was
 // made to us leads nowhere: to dial it would come back, for ever.
-func (s *Server) intercepted() bridge.Layer {
+func (s *Server) intercepted(l *listener) bridge.Layer {
 	return bridge.Layer{Name: "transparent", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
 		c, err := socketOf(b.Client.Unwrap())
 		if err != nil {
@@ -51,10 +52,17 @@ func (s *Server) intercepted() bridge.Layer {
 			return bridge.Fails(bridge.Loop, bridge.ByMITM, errCameBack)
 		}
 		meant := bridge.AddrFrom(to)
-		b.SetHop(s.hop(meant))
+		b.SetHop(s.meantHop(l, meant))
 		ctx = context.WithValue(ctx, meantKey{}, meant)
 		return next(context.WithValue(ctx, operatorsKey{}, true), b)
 	}}
+}
+
+// meantHop is what is dialled for a destination that the kernel has told. The port is the one that
+// the operator has named for the listener, if he has.
+func (s *Server) meantHop(l *listener, meant bridge.Addr) bridge.Addr {
+	meant.Port = cmp.Or(l.external, meant.Port)
+	return s.hop(meant)
 }
 
 // errCameBack is a dial of ours that nobody but we has accepted.

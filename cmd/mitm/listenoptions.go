@@ -20,7 +20,7 @@ func gatewayOptions(f *pflag.FlagSet, c *mitm.Config) {
 		l, err := tlsListener(v)
 		c.TLS = append(c.TLS, l)
 		return err
-	}}, "port", "p", "listen for TLS; captures show the server's port as DECRYPTED, EXTERNAL is dialled (default LISTEN; repeatable)")
+	}}, "port", "p", "listen for TLS; captures show the server's port as DECRYPTED, EXTERNAL is dialled (default LISTEN, or with --transparent what the client meant; repeatable)")
 	add(f, "haproxy", "[IP,]PORT", "listen for connections with a PROXY header, which says where they go (repeatable)", func(v string) error {
 		addr, err := listenAddr(v)
 		c.HAProxy = append(c.HAProxy, addr)
