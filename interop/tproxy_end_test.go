@@ -116,14 +116,16 @@ func (e *ending) leavesNothing(t *testing.T) {
 // While flows are waited for, new connections go past an open proxy, and a closed one's are
 // refused. What was brought goes on.
 func TestTProxyAtTheEnd(t *testing.T) {
-	inBothModes(t, func(t *testing.T, l routed, mode string) {
-		t.Run("open", func(t *testing.T) {
-			t.Parallel()
-			e := newEnding(t, l, "--transparent", mode)
-			e.signal(t, syscall.SIGTERM)
-			e.goPast(t, l.clients, l.router)
-			e.leavesNothing(t)
-		})
+	inBothModes(t, func(t *testing.T, _ routed, mode string) {
+		for name, args := range map[string][]string{"open": nil, "open, with the clients' addresses": {"--usesrc", "clientip"}} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				e := newEnding(t, newRouted(t), append(args, "--transparent", mode)...)
+				e.signal(t, syscall.SIGTERM)
+				e.goPast(t, e.clients, e.router)
+				e.leavesNothing(t)
+			})
+		}
 		t.Run("closed", func(t *testing.T) {
 			t.Parallel()
 			e := newEnding(t, newRouted(t), "--transparent", mode, "--fail", "closed")

@@ -157,3 +157,41 @@ func TestTProxyBringsWhatIsNotTracked(t *testing.T) {
 		}
 	}
 }
+
+// A client may use its port again at once, when it was the server that closed: what is left of the
+// connection is a socket of ours in TIME_WAIT, and not for the next one to be lost in. Then the
+// client's first packet would have to come twice.
+func TestTProxyTakesAPortTwice(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l routed, mode string) {
+		m := l.transparently(t, mode, "--with-tproxy", "--interface", "wire")
+		for _, f := range protocolFamilies() {
+			ln := l.servers.listen(t, net.JoinHostPort(f.server, "7"))
+			const port = 30007
+			for range 3 {
+				var client net.Conn
+				d := net.Dialer{Timeout: runTimeout, LocalAddr: &net.TCPAddr{IP: net.ParseIP(f.client), Port: port}}
+				l.clients.within(t, func() (err error) {
+					client, err = d.Dial("tcp", ln.Addr().String())
+					return err
+				})
+				defer client.Close()
+				server, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				server.Close()
+				if _, err := io.ReadAll(client); err != nil {
+					t.Fatal(err)
+				}
+				client.Close()
+				m.flow(t)
+				m.eventually(t, "a socket in TIME_WAIT", func() bool {
+					return strings.Contains(l.router.succeed(t, "ss", "-Htan", "state", "time-wait"), ":30007")
+				})
+			}
+		}
+		if seen := strings.Fields(l.clients.succeed(t, "nstat", "-asz", "TcpExtTCPSynRetrans")); !slices.Contains(seen, "0") {
+			t.Errorf("first packets came twice: %q", seen)
+		}
+	})
+}

@@ -61,7 +61,8 @@ func (hold *Hold) show(line string) {
 
 // Release is for the beginning of the proxy's end, before its listeners close. Connections that
 // begin are not brought any more, unless the rules are FailClosed; those that were brought are
-// still. Somebody else's rules may take the place of these from now on.
+// still. Somebody else's rules may take the place of these from now on; those of another Mode cut what
+// was brought.
 func (hold *Hold) Release(ctx context.Context) error {
 	hold.mu.Lock()
 	defer hold.mu.Unlock()

@@ -80,9 +80,11 @@ func (r Rules) excluded() []string {
 	}
 }
 
-// onlyBegins ends a chain for all packets but a connection's first (RFC 9293 §3.5): connections
-// that are older than the rules stay as they are.
-const onlyBegins = "tcp flags & (fin | syn | rst | ack) != syn accept"
+// goesOn matches all packets but a connection's first (RFC 9293 §3.5).
+const goesOn = "tcp flags & (fin | syn | rst | ack) != syn"
+
+// onlyBegins ends a chain for them: connections that are older than the rules stay as they are.
+const onlyBegins = goesOn + " accept"
 
 // redirect writes the chains of NAT. They see the first packet alone that the kernel's table of
 // connections does not know, which in mid-stream is one of a connection from before there was a
@@ -147,15 +149,16 @@ func divert(s *script) {
 	s.end()
 }
 
-// intercept writes the chains of TPROXY. They see each packet; one whose socket is not here
-// yet is handed to the proxy's listener if a connection that the rules want begins with it, or if
-// it is of one that was brought: where the listener's backlog is full, the kernel has answered with
-// a cookie and remembers nothing else (RFC 4987 §3.6). Answers of servers are not meant: those to
-// connections that go past the proxy look as if they were for it.
+// intercept writes the chains of TPROXY. They see each packet; one whose socket is not here yet is
+// handed to the proxy's listener if a connection that the rules want begins with it, or if it is of
+// one that was brought: where the listener's backlog is full, the kernel has answered with a cookie
+// and remembers nothing else (RFC 4987 §3.6). A first packet is for the listener whatever is here,
+// which can only be what is left of an earlier connection from the same port. Answers of servers are
+// not meant: those to connections that go past the proxy look as if they were for it.
 func (r Rules) intercept(s *script, bring bool) {
 	r.hand(s)
 	s.chain("prerouting", "type filter hook prerouting priority mangle; policy accept;",
-		"meta l4proto != tcp accept", "jump divert", "ct direction reply accept", isBrought+" goto hand")
+		"meta l4proto != tcp accept", goesOn+" jump divert", "ct direction reply accept", isBrought+" goto hand")
 	if r.forwarded() && bring {
 		s.rules(onlyBegins, "jump pass", fmt.Sprintf("%s %s%s goto hand", r.interfaces(), r.onlyFamily(), r.ports()))
 	}

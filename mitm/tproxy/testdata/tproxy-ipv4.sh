@@ -5,7 +5,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 7ecd3a798fb6872d"
+	comment "mitm bda44a6e0d27b950"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -26,7 +26,7 @@ table inet mitm {
 	chain prerouting {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
-		jump divert
+		tcp flags & (fin | syn | rst | ack) != syn jump divert
 		ct direction reply accept
 		ct mark & 0x2000000 == 0x2000000 goto hand
 		tcp flags & (fin | syn | rst | ack) != syn accept

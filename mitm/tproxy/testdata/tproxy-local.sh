@@ -7,7 +7,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 6d241fb3d866d1c8"
+	comment "mitm cc47184e3d5ebfc3"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -30,7 +30,7 @@ table inet mitm {
 	chain prerouting {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
-		jump divert
+		tcp flags & (fin | syn | rst | ack) != syn jump divert
 		ct direction reply accept
 		ct mark & 0x2000000 == 0x2000000 goto hand
 	}

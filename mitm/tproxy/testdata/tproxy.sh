@@ -10,7 +10,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 11e139a29fb4d932"
+	comment "mitm 99da0dc9e6a7b82b"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -32,7 +32,7 @@ table inet mitm {
 	chain prerouting {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto != tcp accept
-		jump divert
+		tcp flags & (fin | syn | rst | ack) != syn jump divert
 		ct direction reply accept
 		ct mark & 0x2000000 == 0x2000000 goto hand
 		tcp flags & (fin | syn | rst | ack) != syn accept
