@@ -38,7 +38,8 @@ type Switch struct {
 	// Hold says for how long the client alone is waited for, of a bridge with a hop that is
 	// not dialled yet: what it says may change the hop, or end the flow. When it says nothing
 	// for that long, the next handler gets the conversation. Zero means that the hop is dialled
-	// first, since the server may be the one to speak; so does a nil Hold.
+	// first, since the server may be the one to speak; so does a nil Hold. Where it is not zero,
+	// and no case matches, naming the conversation is left to the next handler, too.
 	Hold func(*bridge.Bridge) time.Duration
 
 	// Depth bounds how often the switch begins again. Zero means 16.
@@ -82,6 +83,8 @@ func (s Switch) at(round int, last bridge.Handler) bridge.Layer {
 		switch {
 		case err != nil:
 			return err
+		case c == nil && s.holds(b):
+			return next(ctx, b) // which decides, and says then what it is
 		case c == nil:
 			name(b, "raw")
 			return next(ctx, b)
@@ -169,11 +172,14 @@ func (s Switch) choose(ctx context.Context, b *bridge.Bridge) (c *Case, proto st
 
 // hold is for how long the client is waited for before the hop is dialled.
 func (s Switch) hold(b *bridge.Bridge) time.Duration {
-	if s.Hold == nil || b.Server != nil || b.Hop().IsZero() {
+	if b.Server != nil || b.Hop().IsZero() || !s.holds(b) {
 		return 0
 	}
 	return s.Hold(b)
 }
+
+// holds reports whether what no case matches is still to be decided on.
+func (s Switch) holds(b *bridge.Bridge) bool { return s.Hold != nil && s.Hold(b) > 0 }
 
 // group is the cases that look at one side's bytes.
 type group struct {

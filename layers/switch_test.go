@@ -198,7 +198,9 @@ func TestSwitchHoldsTheDialForTheClient(t *testing.T) {
 		{"a client that speaks", "named", time.Second, "named", 0},
 		{"a client that speaks a layer's protocol", "ab\nnamed", time.Second, "short>named", 0},
 		{"a client that stays undecided", "a", time.Second, "raw", 10 * time.Second},
+		{"a client that speaks what is for the next handler to name", "ab\n??", time.Second, "short", 0},
 		{"no hold", "", 0, "greeter", 0},
+		{"no hold, and what nobody knows", "ab\n??", 0, "short>raw", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -603,3 +603,61 @@ func TestWhereATransparentFlowGoes(t *testing.T) {
 		})
 	}
 }
+
+// A flow that is decided on before it is dialled has the path of any other.
+func TestAPathHasEachProtocolOnce(t *testing.T) {
+	plain := site(t, "", nil)
+	greeting := site(t, "220 mail.test ESMTP\r\n", nil)
+	unknown := site(t, "hi\n", nil)
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the page") }))
+	t.Cleanup(page.Close)
+	request := "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	bySOCKS := func(to bridge.Addr) string {
+		return "\x05\x01\x00\x05\x01\x00\x01\x7f\x00\x00\x01" + string([]byte{byte(to.Port >> 8), byte(to.Port)})
+	}
+	for _, tt := range []struct {
+		name   string
+		server bridge.Addr
+		client visitor
+		socks  bool
+		want   string
+	}{
+		{"nothing that is known", plain, visitor{says: "hello\n"}, false, "raw"},
+		{"a server that speaks first", unknown, visitor{}, false, "raw"},
+		{"mail", greeting, visitor{}, false, "smtp"},
+		{"HTTP", bridge.AddrOf(page.Listener.Addr()), visitor{says: request}, false, "http"},
+		{"a proxy's request, and nothing that is known", plain, visitor{says: "hello\n"}, true, "socks5>raw"},
+		{"a proxy's request, and HTTP", bridge.AddrOf(page.Listener.Addr()), visitor{says: request}, true, "socks5>http"},
+	} {
+		for name, config := range map[string]Config{
+			"":                     {},
+			", sent elsewhere":     {NonTLS: NonTLSRedirect, NonTLSTarget: tt.server},
+			", with rules":         {Rules: loadRules(t, `{"type":"alpn","expression":"x"}`, `{"type":"block"}`)},
+			", passed on by rules": {Rules: loadRules(t, `{"type":"nontls"}`, `{"type":"bypass"}`)},
+			", for TLS":            {NonTLS: NonTLSAllow, TLS: []TLSListener{{Addr: "127.0.0.1:0", Decrypted: 80}}},
+		} {
+			if tt.socks && len(config.TLS) > 0 {
+				continue // there the client asks us for nothing
+			}
+			t.Run(tt.name+name, func(t *testing.T) {
+				t.Parallel() // some wait for a client that says nothing
+				paths := make(chan string, 16)
+				config.Observer = &bridge.Observer{Close: func(f *bridge.Flow, _ bridge.Outcome) { paths <- f.Path() }}
+				client := tt.client
+				if tt.socks {
+					client.before = bySOCKS(tt.server)
+				} else {
+					config.Connect = tt.server
+				}
+				addr, outcomes := serve(t, config)
+				if line, _, err := client.visit(t, addr); err != nil {
+					t.Errorf("the client got %q, %v", line, err)
+				}
+				<-outcomes
+				if got := <-paths; got != tt.want {
+					t.Errorf("path %s, want %s", got, tt.want)
+				}
+			})
+		}
+	}
+}

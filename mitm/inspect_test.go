@@ -49,7 +49,7 @@ func serve(t *testing.T, c Config) (addr string, outcomes <-chan bridge.Outcome)
 	if c.CA = authority; len(c.TLS)+len(c.HAProxy)+len(c.SOCKS)+len(c.HTTPConnect) == 0 {
 		c.Listen = []string{"127.0.0.1:0"}
 	}
-	c.Observer = &bridge.Observer{Close: func(_ *bridge.Flow, out bridge.Outcome) { ended <- out }}
+	c.Observer = bridge.Observers(c.Observer, &bridge.Observer{Close: func(_ *bridge.Flow, out bridge.Outcome) { ended <- out }})
 	s, err := New(c)
 	if err != nil {
 		t.Fatal(err)
