@@ -1,9 +1,12 @@
 package interop
 
 import (
+	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,64 +16,117 @@ import (
 )
 
 // Clients reach servers as if nothing stood between, and so do those that speak with proxies
-// behind us.
+// behind us. Servers see whom they are to see, and captures have both by their own addresses.
 func TestTransparent(t *testing.T) {
-	inBothModes(t, func(t *testing.T, l routed, mode string) {
-		leaf, root := issue(t, "origin.test")
-		const web, secure, socks, proxy, closed = 8001, 8443, 1080, 3128, 9
-		l.servers.start(t, peers.Nginx(peers.NginxConfig{Plain: web, TLS: secure, Leaf: leaf, Backend: "127.0.0.1:1"}))
-		l.servers.start(t, peers.Microsocks(socks, "", ""))
-		l.servers.start(t, peers.Tinyproxy(proxy))
-		for _, port := range []int{web, secure, socks, proxy} {
-			l.open(t, port)
-		}
-		l.divert(t, mode)
-		m := l.transparently(t, mode, "--trust", root)
+	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
+	leaf, root := issue(t, "origin.test")
+	letter := writeFile(t, "mail", "Subject: hello\r\n\r\nhello\r\n")
+	const web, secure, socks, proxy, mail, backend, closed = 8001, 8443, 1080, 3128, 2525, 8080, 9
+	inTheirName(t, func(t *testing.T, l routed, k keeping) {
+		l.servers.serveEchoes(t, fmt.Sprintf("127.0.0.1:%d", backend))
+		nginx := l.servers.start(t, outwardNginx(peers.NginxConfig{Plain: web, TLS: secure, Leaf: leaf, Backend: fmt.Sprintf("127.0.0.1:%d", backend)}))
+		microsocks := l.servers.start(t, outward(peers.Microsocks(socks, "", ""), "127.0.0.1", "::"))
+		tinyproxy := l.servers.start(t, outward(peers.Tinyproxy(proxy), "Listen 127.0.0.1\n", "Listen 203.0.113.2\nListen 2001:db8:2::2\n", "Allow 127.0.0.1\n", ""))
+		aiosmtpd := map[string]*peers.Process{} // it serves one family
 		for _, f := range protocolFamilies() {
-			at := func(port int) string { return net.JoinHostPort(f.server, fmt.Sprint(port)) }
-			named := []string{"--cacert", m.root, "--resolve", "origin.test:8443:" + f.server}
-			for _, tt := range []struct {
-				name   string
-				args   []string
-				target string
-				path   string
-				action string
-			}{
-				{"HTTP", []string{"http://" + at(web) + "/status"}, at(web), "http", "allow"},
-				{"HTTPS", append(named, "https://origin.test:8443/status"), at(secure), "tls(h2)", "inspect"},
-				{
-					"HTTPS by SOCKS",
-					append(named, "-x", "socks5://"+at(socks), "--connect-to", "::127.0.0.1:", "https://origin.test:8443/status"),
-					"127.0.0.1:8443", "socks5>tls(h2)", "inspect",
-				},
-				{
-					"HTTPS by an HTTP proxy",
-					append(named, "-x", "http://"+at(proxy), "--connect-to", "::127.0.0.1:", "https://origin.test:8443/status"),
-					"127.0.0.1:8443", "connect>tls(h2)", "inspect",
-				},
-			} {
-				t.Run(f.name+" "+tt.name, func(t *testing.T) {
-					res := l.clients.curl(t, tt.args...)
-					if res.Code != 0 || res.Stdout == "" {
-						t.Errorf("curl: exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
-					}
-					flow := m.flow(t)
-					if flow.Target != tt.target || flow.Path != tt.path || flow.Action != tt.action || !strings.HasPrefix(flow.Client, bracketed(f.client)) {
-						t.Errorf("flow %+v, want %s to %s", flow, tt.path, tt.target)
-					}
-				})
+			aiosmtpd[f.name] = l.servers.start(t, outward(peers.Aiosmtpd(mail, leaf), "--nosetuid", "-dn", "127.0.0.1:", f.server+":"))
+		}
+		mails := func(t *testing.T, f protocolFamily) string { return logOf(aiosmtpd[f.name], "")(t, f) }
+		pages := func(page string) serverLog {
+			return serverLog{logOf(nginx, "access.log"), `ADDR PORT ` + page + "\n"}
+		}
+		m := l.transparently(t, k.mode, append(k.usesrc(), "--trust", root, "-w", peers.Here+"/t.pcap", "--portmap", "8443:8443")...)
+		at := func(f protocolFamily, port int) string { return net.JoinHostPort(f.server, fmt.Sprint(port)) }
+		says := func(want string, args func(f protocolFamily) []string) func(*testing.T, protocolFamily) {
+			return func(t *testing.T, f protocolFamily) {
+				res := l.clients.curl(t, append([]string{"--cacert", m.root, "--resolve", fmt.Sprintf("origin.test:%d:%s", secure, f.server), "--resolve", fmt.Sprintf("origin.test:%d:%s", mail, f.server)}, args(f)...)...)
+				if res.Code != 0 || !strings.Contains(res.Stdout+res.Stderr, want) {
+					t.Fatalf("curl: exit code %d, want %q\n%s%s", res.Code, want, res.Stdout, res.Stderr)
+				}
 			}
-			t.Run(f.name+" refused", func(t *testing.T) {
-				res := l.clients.curl(t, "http://"+at(closed)+"/")
+		}
+		const page, behind = "https://origin.test:8443/status", "protocol=HTTP/2.0 tls=TLSv1.3"
+		flows := l.each(t, k, m, []errand{
+			{name: "HTTP", port: web, path: "http", log: pages("/status"), do: says("protocol=HTTP/1.1", func(f protocolFamily) []string {
+				return []string{f.status(web)}
+			})},
+			{name: "HTTPS", port: secure, path: "tls(h2)", action: "inspect", log: pages("/status"), do: says(behind, func(protocolFamily) []string {
+				return []string{page}
+			})},
+			{
+				name: "HTTPS by SOCKS", port: socks, path: "socks5>tls(h2)", action: "inspect", target: "127.0.0.1:8443",
+				log: serverLog{logOf(microsocks, ""), `client\[\d+\] ADDR: connected`}, do: says(behind, func(f protocolFamily) []string {
+					return []string{"-x", "socks5://" + at(f, socks), "--connect-to", "::127.0.0.1:", page}
+				}),
+			},
+			{
+				name: "HTTPS by an HTTP proxy", port: proxy, path: "connect>tls(h2)", action: "inspect", target: "127.0.0.1:8443",
+				// Of an address of IPv6 it has the first half.
+				log: serverLog{logOf(tinyproxy, ""), `Connect \(file descriptor \d+\): (ADDR|2001:db8:[12]:)`}, do: says(behind, func(f protocolFamily) []string {
+					return []string{"-x", "http://" + at(f, proxy), "--connect-to", "::127.0.0.1:", page}
+				}),
+			},
+			{
+				name: "SMTP with STARTTLS", port: mail, path: "smtp>tls", action: "inspect",
+				log: serverLog{mails, `Peer: \('ADDR', PORT\b`}, do: says("250 OK", func(protocolFamily) []string {
+					return []string{"-v", "--stderr", "-", "--ssl-reqd", "smtp://origin.test:2525", "--mail-from", "alice@example.test", "--mail-rcpt", "bob@example.test", "-T", letter}
+				}),
+			},
+			{name: "a WebSocket", port: web, path: "http", log: pages("/ws"), do: func(t *testing.T, f protocolFamily) {
+				client := &http.Client{Transport: &http.Transport{DialContext: l.clients.dialer()}}
+				defer client.CloseIdleConnections()
+				echo(t, "ws://"+at(f, web)+"/ws", client)
+			}},
+			{name: "a server that refuses", port: closed, path: "raw", reason: "refused", do: func(t *testing.T, f protocolFamily) {
+				res := l.clients.curl(t, "http://"+at(f, closed)+"/")
 				if res.Code != 7 && !(res.Code == 56 && strings.Contains(res.Stderr, "reset")) { // the kernel had accepted
 					t.Errorf("curl: exit code %d\n%s", res.Code, res.Stderr)
 				}
-				if flow := m.flow(t); flow.Reason != "refused" || flow.Target != at(closed) {
-					t.Errorf("flow %+v, want a refusal", flow)
-				}
-			})
-		}
+			}},
+		})
+		m.hasCaptured(t, flows)
 	})
+}
+
+// hasCaptured ends mitm, and holds that its capture has each flow that was decrypted, in order,
+// by its client's and its server's own addresses.
+func (m *mitm) hasCaptured(t *testing.T, flows []peers.Flow) {
+	t.Helper()
+	if code, err := m.Terminate(t.Context()); code != 0 || err != nil {
+		t.Fatalf("mitm ended with %d, %v", code, err)
+	}
+	var want, got []string
+	for _, f := range flows {
+		if f.Action == "inspect" {
+			want = append(want, f.Client+" to "+f.Target)
+		}
+	}
+	for _, c := range conversations(t, m.Dir+"/t.pcap") {
+		got = append(got, c.client+" to "+strings.Replace(c.server, "[::ffff:127.0.0.1]", "127.0.0.1", 1)) // a packet has one family
+	}
+	if len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("the capture has\n%q, want\n%q", got, want)
+	}
+}
+
+// dialer dials from the namespace.
+func (n namespace) dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (c net.Conn, err error) {
+		err = n.enter(func() (err error) { c, err = (&net.Dialer{}).DialContext(ctx, network, addr); return err })
+		return c, err
+	}
+}
+
+// serveEchoes serves WebSockets that answer each message with the same.
+func (n namespace) serveEchoes(t *testing.T, address string) {
+	t.Helper()
+	srv, ln := &http.Server{Handler: http.HandlerFunc(serveEcho)}, n.listen(t, address)
+	var serving errgroup.Group
+	serving.Go(func() error { return srv.Serve(ln) })
+	t.Cleanup(func() { srv.Close(); serving.Wait() })
 }
 
 func bracketed(ip string) string {
