@@ -216,6 +216,31 @@ func TestTProxyEndsBeforeItBegins(t *testing.T) {
 	}
 }
 
+// A terminal's ^C reaches all programs that it has started. Ours is impatient by then, and takes the
+// rules away all the same.
+func TestTProxyEndsInATerminal(t *testing.T) {
+	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
+	n := newHardened(t)
+	before := n.network(t)
+	file, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins := impostor(t, "nft", "-f -", `"$real" "$@"; kill -TERM $PPID; exit 0`)
+	ends := impostor(t, "ip", "-4 rule del*", `kill -INT -$(cut -d" " -f5 /proc/$PPID/stat); exec "$real" "$@"`)
+	res := n.run(t, "", "setsid", "--wait", "env", peers.NoRaceDelay, "HOME="+t.TempDir(), "PATH="+begins+":"+ends+":"+os.Getenv("PATH"),
+		file, "--listen", ":9000", "--transparent", "tproxy", "--with-tproxy", "-f", "-")
+	if res.Code != 0 || strings.Contains(res.Stderr, "mitm: ") {
+		t.Errorf("exit code %d\n%s", res.Code, res.Stderr)
+	}
+	if diff := changes(before, n.network(t)); len(diff) > 0 {
+		t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
+	}
+}
+
 // A hangup that comes while the rules are put up is answered afterwards.
 func TestTProxyRemembersAHangup(t *testing.T) {
 	t.Parallel()
