@@ -38,6 +38,9 @@ func TestTProxyHasOneOwner(t *testing.T) {
 	}
 	elsewhere := append([]string{"env", peers.NoRaceDelay, "HOME=" + t.TempDir(), "unshare", "--pid", "--fork", "--mount-proc", file}, second...)
 	l.router.isRefused(t, l.router.run(t, "", elsewhere...), heldWords)
+	if res := l.router.mitm(t, "doctor", "--to", "9001"); !strings.Contains(res.Stdout, "the table inet mitm has other rules than these\n         do: end the mitm that holds the rules") {
+		t.Errorf("doctor says\n%s", res.Stdout)
+	}
 	if diff := changes(up, e.settled(t)); len(diff) > 0 {
 		t.Errorf("who was refused changes\n%s", strings.Join(diff, "\n"))
 	}

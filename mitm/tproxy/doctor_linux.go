@@ -99,6 +99,11 @@ func (r Rules) checkKernel(ctx context.Context) Finding {
 
 func (r Rules) checkTable(ctx context.Context, up string) Finding {
 	list, err := listTable(ctx)
+	if held, heldErr := looksHeld(); held {
+		up = "end the mitm that holds the rules, or give it these flags"
+	} else {
+		err = cmp.Or(err, heldErr)
+	}
 	switch {
 	case err != nil:
 		return problem(err.Error(), up)

@@ -83,3 +83,21 @@ func TestIsListed(t *testing.T) {
 		}
 	}
 }
+
+func TestATableIsOursByItsComment(t *testing.T) {
+	for _, tt := range []struct {
+		name, list string
+		want       bool // it is somebody else's
+	}{
+		{"none", "", false},
+		{"ours", "table inet mitm { # handle 7\n\tcomment \"mitm 385c880d5360fdec\"\n\n\tchain pass {\n", false},
+		{"without a comment", "table inet mitm { # handle 7\n\tchain pass {\n", true},
+		{"with another comment", "table inet mitm { # handle 7\n\tcomment \"mitm of a kind\"\n", true},
+		{"with more than ours", "table inet mitm { # handle 7\n\tcomment \"mitm 385c880d5360fdec or so\"\n", true},
+		{"with a rule's comment", "table inet mitm { # handle 7\n\tchain pass { # handle 1\n\t\taccept comment \"mitm 385c880d5360fdec\"\n", true},
+	} {
+		if got := isForeign(tt.list); got != tt.want {
+			t.Errorf("%s: isForeign = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}

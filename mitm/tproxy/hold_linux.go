@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -142,7 +143,7 @@ func claim() (*os.File, error) {
 	}
 	var refused error
 	for _, file := range files {
-		f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := openOrMake(file)
 		if err != nil {
 			refused = err
 			continue
@@ -159,9 +160,34 @@ func claim() (*os.File, error) {
 	return nil, fmt.Errorf("state: %w", refused)
 }
 
+func openOrMake(file string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+}
+
 // giveUp removes a file that was claimed.
 func giveUp(f *os.File) error {
 	return errors.Join(os.Remove(f.Name()), f.Close())
+}
+
+// looksHeld is isHeld for who makes nothing: without a file nothing is held.
+func looksHeld() (bool, error) {
+	files, err := stateFiles(".lock")
+	if err != nil {
+		return false, err
+	}
+	isThere := func(file string) bool { _, err := os.Stat(file); return err == nil }
+	if !slices.ContainsFunc(files, isThere) {
+		return false, nil
+	}
+	unlock, err := lock()
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	return isHeld()
 }
 
 // isHeld reports whether somebody who lives has claimed the rules. A file that a dead one has left
@@ -199,8 +225,7 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// stateFiles are the files of this network namespace with an ending, the first choice first. Their folders are
-// there if we may make them.
+// stateFiles are the files of this network namespace with an ending, the first choice first.
 func stateFiles(ending string) ([]string, error) {
 	name, err := stateName()
 	if err != nil {
@@ -208,7 +233,6 @@ func stateFiles(ending string) ([]string, error) {
 	}
 	var files []string
 	for _, dir := range stateDirs() {
-		_ = os.MkdirAll(dir, 0o700) // what needs it fails, and says why
 		files = append(files, filepath.Join(dir, name+ending))
 	}
 	return files, nil

@@ -99,6 +99,9 @@ func (s state) save(file string) (string, error) {
 }
 
 func writeWhole(file string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
 	temp, err := os.CreateTemp(filepath.Dir(file), ".tproxy-*") // with mode 0600
 	if err != nil {
 		return err
