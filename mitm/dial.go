@@ -21,7 +21,10 @@ import (
 
 // dial connects a flow to its hop.
 func (s *Server) dial(ctx context.Context, hop bridge.Addr, f *bridge.Flow) (net.Conn, error) {
-	_, redirected := s.config.Rules.Redirected(f.Target().Host)
+	// What was asked for may be redirected, and something else dialled: a balancer's header names a
+	// destination, too, and a hello another one.
+	target, redirected := s.config.Rules.Redirected(f.Target().Host)
+	redirected = redirected && target.Host == hop.Host
 	operators := !s.config.Connect.IsZero() || redirected || ctx.Value(operatorsKey{}) != nil
 	if isForwarded(f) {
 		return s.dialForward(ctx, hop, f, operators)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bridgeio/bridgeio/bridge"
 	"github.com/bridgeio/bridgeio/layers/socks"
+	"github.com/bridgeio/bridgeio/mitm/policy"
 	"github.com/bridgeio/bridgeio/mitm/upstream"
 )
 
@@ -51,6 +52,28 @@ func TestWhatAnUpstreamProxyIsAskedFor(t *testing.T) {
 				t.Errorf("%v: %s, want %s", err, reason, tt.refused)
 			}
 		})
+	}
+}
+
+// The operator's redirects are above what a client may reach. One of them is not spent on another server, which the
+// client names later on.
+func TestARedirectIsForWhereItLeads(t *testing.T) {
+	redirect := policy.Redirect{Names: []string{"203.0.113.9"}, Target: bridge.Addr{Host: "192.0.2.5"}}
+	rules, err := policy.LoadRules(t.Context(), policy.Sources{Redirects: []policy.Redirect{redirect}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hop, denied := range map[string]bool{"192.0.2.5": false, "192.0.2.6": true} {
+		s := &Server{
+			config:   Config{Rules: rules, DenyTarget: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+			upstream: func(context.Context, bridge.Addr, *bridge.Flow) (net.Conn, error) { return nil, io.EOF },
+		}
+		f := flowFrom("198.51.100.7")
+		f.Push(bridge.Frame{Proto: "proxy2", Dst: bridge.Addr{Host: "203.0.113.9", Port: 443}})
+		_, err := s.dial(t.Context(), bridge.Addr{Host: hop, Port: 443}, f)
+		if reason, _ := bridge.ReasonOf(err); (reason == bridge.Denied) != denied {
+			t.Errorf("%s: %v, denied: want %t", hop, err, denied)
+		}
 	}
 }
 
