@@ -67,6 +67,12 @@ func serveTold(t *testing.T, pair *tls.Certificate) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveToldOn(t, plain, pair)
+	return plain.Addr().(*net.TCPAddr).Port
+}
+
+func serveToldOn(t *testing.T, plain net.Listener, pair *tls.Certificate) {
+	t.Helper()
 	l := &proxyproto.Listener{Listener: plain, ConnPolicy: requireHeader}
 	server := &http.Server{
 		Handler: http.HandlerFunc(tellHeader),
@@ -87,7 +93,6 @@ func serveTold(t *testing.T, pair *tls.Certificate) int {
 		server.Serve(l)
 	})
 	t.Cleanup(func() { server.Close(); serving.Wait() })
-	return plain.Addr().(*net.TCPAddr).Port
 }
 
 func requireHeader(proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
