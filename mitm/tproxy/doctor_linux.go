@@ -92,6 +92,9 @@ func (r Rules) checkKernel(ctx context.Context) Finding {
 		if r.diverts() {
 			features = "NFT_TPROXY, NFT_REDIR, NFT_SOCKET, NFT_FIB_INET"
 		}
+		if r.Mode == TPROXY && (r.FailClosed || r.local()) {
+			features += ", NFT_REJECT_INET (at prerouting since Linux 5.9)"
+		}
 		return problem(err.Error(), "a kernel with "+features+"; modprobe may load them")
 	}
 	return ok("the kernel takes the rules")
