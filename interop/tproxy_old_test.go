@@ -1,10 +1,13 @@
 package interop
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -25,15 +28,27 @@ type old struct {
 	serverFirst    bool // to speak once there are
 }
 
+// connect makes one. In a network that is new the kernel may find no way for a moment.
 func (n namespace) connect(t *testing.T, ln net.Listener, serverFirst bool) old {
 	t.Helper()
 	o := old{serverFirst: serverFirst}
-	n.within(t, func() (err error) {
+	ctx, cancel := context.WithTimeout(t.Context(), runTimeout)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	dial := func() (err error) {
 		o.client, err = net.DialTimeout("tcp", ln.Addr().String(), runTimeout)
 		return err
-	})
+	}
+	err := n.enter(dial)
+	for (errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)) && ctx.Err() == nil {
+		<-tick.C
+		err = n.enter(dial)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { o.client.Close() })
-	var err error
 	if o.server, err = ln.Accept(); err != nil {
 		t.Fatal(err)
 	}
