@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,9 +82,67 @@ func furnish() error {
 	return err
 }
 
-// An ordinary user runs these tests, too.
+// An ordinary user runs these tests, too: those of transparent connections, by the command's rules
+// and without, all of them with INTEROP=full.
 func TestNetworksOfAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
+	tests := []string{"TestTransparent", "TestTransparentKeepsAddresses", "TestTransparentWithItsRules", "TestTransparentCrowd"}
+	if os.Getenv("INTEROP") == "full" {
+		tests = nil
+		for name := range strings.Lines(succeed(t, "/proc/self/exe", "-test.list=^Test(Transparent|TProxy)")) {
+			if name = strings.TrimSpace(name); strings.HasPrefix(name, "Test") && !slices.Contains(ofRoot(), name) {
+				tests = append(tests, name)
+			}
+		}
+	}
+	out := asNobody(t, nil, tests...)
+	for _, test := range tests {
+		if !strings.Contains(out, "\n--- PASS: "+test+" ") {
+			t.Errorf("%s has not passed:\n%s", test, out)
+		}
+	}
+}
+
+// ofRoot are tests that take root, or more than one user.
+func ofRoot() []string {
+	return []string{"TestTransparentPeers", "TestTransparentControlGroup", "TestTProxyBringsLocalConnections"}
+}
+
+// What takes root fails for an ordinary user in clear words, and is left out if he says so.
+func TestWhatTakesRootSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		env   []string
+		tests []string
+		want  string
+	}{
+		{"more than one user", []string{"INTEROP="}, ofRoot(), "FAIL"},
+		{"more than one user, and INTEROP=off", []string{"INTEROP=off"}, ofRoot(), "SKIP"},
+		{"a kernel without user namespaces", []string{"INTEROP=", noUserNamespaces}, []string{"TestTransparentCapture"}, "FAIL"},
+		{"a kernel without user namespaces, and INTEROP=off", []string{"INTEROP=off", noUserNamespaces}, []string{"TestTransparentCapture"}, "SKIP"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := asNobody(t, tt.env, tt.tests...)
+			for _, test := range tt.tests {
+				if !strings.Contains(out, "\n--- "+tt.want+": "+test+" ") {
+					t.Errorf("%s, want %s:\n%s", test, tt.want, out)
+				}
+			}
+			words := map[string]string{"FAIL": "; run it as root, or with INTEROP=off\n", "SKIP": "INTEROP=off: "}[tt.want]
+			if strings.Count(out, words) != len(tt.tests) {
+				t.Errorf("want %q of each test:\n%s", words, out)
+			}
+		})
+	}
+}
+
+// noUserNamespaces asks asNobody for a kernel that has no user namespaces for anybody.
+const noUserNamespaces = "INTEROP_NO_USER_NAMESPACES=1"
+
+// asNobody runs tests of this package once more, as an ordinary user, and returns what they say.
+func asNobody(t *testing.T, env []string, tests ...string) string {
+	t.Helper()
 	file, err := build()
 	if err != nil {
 		t.Fatal(err)
@@ -95,28 +154,30 @@ func TestNetworksOfAnOrdinaryUser(t *testing.T) {
 	dir := t.TempDir()
 	succeed(t, "cp", self, dir+"/tests")
 	succeed(t, "cp", file, dir+"/mitm")
-	for _, d := range []string{filepath.Dir(dir), dir} {
+	for d := dir; d != os.TempDir(); d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	args := []string{dir + "/tests", "-test.v", "-test.run=^TestTransparent(Capture|Silence)$"}
+	args := []string{"./tests", "-test.v", "-test.run=^(" + strings.Join(tests, "|") + ")$"}
 	if os.Geteuid() == 0 {
 		args = append([]string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}, args...)
 	}
-	args[0], err = exec.LookPath(args[0])
-	if err != nil {
-		t.Fatal(err)
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if slices.Contains(env, noUserNamespaces) {
+		needsRoot(t, "it maps more than one user")
+		args = append([]string{"sh", "-c", `echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" "$@"`}, args...)
+		all := []syscall.SysProcIDMap{{Size: 65536}}
+		attr.Cloneflags, attr.UidMappings, attr.GidMappings, attr.GidMappingsEnableSetgroups = syscall.CLONE_NEWUSER, all, all, true
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), mitmFile+"="+filepath.Join(dir, "mitm"), "HOME="+dir, "TMPDIR="+dir)
+	cmd.Dir, cmd.SysProcAttr = dir, attr
+	cmd.Env = append(append(os.Environ(), mitmFile+"="+filepath.Join(dir, "mitm"), "HOME="+dir, "TMPDIR="+dir), env...)
 	out, err := cmd.CombinedOutput()
-	for _, test := range []string{"TestTransparentCapture", "TestTransparentSilence"} {
-		if !strings.Contains(string(out), "--- PASS: "+test) {
-			t.Errorf("%s: %v\n%s", test, err, out)
-		}
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
 	}
+	return "\n" + string(out)
 }

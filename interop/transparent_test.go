@@ -275,58 +275,6 @@ func TestTransparentDoesNotDialItself(t *testing.T) {
 	})
 }
 
-// HAProxy in our place, with the same rules, is seen as the same by both ends.
-func TestTransparentAsHAProxy(t *testing.T) {
-	t.Parallel()
-	if inNamespaces(t) {
-		return
-	}
-	l := newRouted(t)
-	l.divert(t, "tproxy", "--usesrc", "clientip")
-	const web = 8001
-	shop := l.serve(t, web)
-	observe := func() (seen [2]string) {
-		t.Helper()
-		for i, f := range protocolFamilies() {
-			page := l.clients.curl(t, "-w", "%{http_code} from %{remote_ip}:%{remote_port}", f.status(web))
-			refused := l.clients.curl(t, "-w", "%{http_code}", "http://"+net.JoinHostPort(f.server, "9")+"/")
-			seen[i] = fmt.Sprintf("%s; %s; %s; the server sees %s", page.Stdout, page.Stderr, refused.Stdout, shop.last().Addr().Unmap())
-		}
-		return seen
-	}
-	m := l.transparently(t, "tproxy", "--usesrc", "clientip")
-	ours := observe()
-	if code, err := m.Terminate(t.Context()); code != 0 || err != nil {
-		t.Fatalf("mitm ended with %d, %v", code, err)
-	}
-	l.router.start(t, peers.Program{
-		Name: "haproxy", Args: []string{"-db", "-f", peers.Here + "/haproxy.cfg"}, Ports: []int{9000},
-		Files: map[string]string{"haproxy.cfg": `defaults
-	mode tcp
-	timeout client 30s
-	timeout server 30s
-	timeout connect 5s
-frontend clients
-	bind :9000 transparent
-	bind :::9000 v6only transparent
-	use_backend six if { dst 2001:db8::/32 }
-	default_backend four
-backend four
-	source 0.0.0.0 usesrc clientip
-	server there 0.0.0.0
-backend six
-	source [::] usesrc clientip
-	server there [::]
-`},
-	})
-	theirs := observe()
-	for i, f := range protocolFamilies() {
-		if !strings.HasSuffix(ours[i], "the server sees "+f.client) || ours[i] != theirs[i] {
-			t.Errorf("with us\n%s\nwith HAProxy\n%s", ours[i], theirs[i])
-		}
-	}
-}
-
 // What the rules leave alone goes past the proxy, also where they are for all interfaces.
 func TestTransparentLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
