@@ -32,7 +32,7 @@ func TestTransparentCrowd(t *testing.T) {
 		}
 		m := l.transparently(t, mode, "--usesrc", "clientip")
 		for i, server := range servers { // what is opened once for all is open
-			if err := l.clients.saysBriefly(server, i); err != nil {
+			if err := l.clients.saysBriefly(server, n+i); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -80,14 +80,12 @@ func TestTransparentCrowd(t *testing.T) {
 
 // makeRoom sets what n flows take, of both families to two ports each. A port is taken for a
 // minute after its flow, so there are a quarter more of them than flows to one port of a server,
-// and less than to both: they must be told apart by the destination, too. The router has its own
-// ones: two connections of one address and port to one server are one to the kernel. What is
-// tracked is forgotten soon after its end.
+// and less than to both: they must be told apart by the destination, too. Clients have others:
+// two connections of one address and port to one server are one to the kernel. What is tracked
+// is forgotten soon after its end.
 func (l routed) makeRoom(t *testing.T, n int) {
 	t.Helper()
-	for first, end := range map[int]namespace{20000: l.clients, 40000: l.router} {
-		end.succeed(t, "sysctl", "-qw", fmt.Sprintf("net.ipv4.ip_local_port_range=%d %d", first, first+n/4*5/4))
-	}
+	l.router.succeed(t, "sysctl", "-qw", fmt.Sprintf("net.ipv4.ip_local_port_range=40000 %d", 40000+n/4*5/4))
 	for _, state := range []string{"time_wait", "close", "last_ack"} {
 		l.router.succeed(t, "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_"+state+"=2")
 	}
@@ -110,10 +108,12 @@ func (n namespace) echoes(t *testing.T, address string) {
 	t.Cleanup(func() { ln.Close(); serving.Wait() })
 }
 
-// saysBriefly wants back from an echo what it says, seven bytes, and then its end.
+// saysBriefly wants back from an echo what it says, seven bytes, and then its end. Each has a port
+// of its own.
 func (n namespace) saysBriefly(server string, i int) error {
 	var c net.Conn
-	if err := n.enter(func() (err error) { c, err = net.Dial("tcp", server); return err }); err != nil {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{Port: 20000 + i}}
+	if err := n.enter(func() (err error) { c, err = d.Dial("tcp", server); return err }); err != nil {
 		return err
 	}
 	defer c.Close()
