@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,11 +115,18 @@ func TestRealHellosSayTheSameToCryptoTLS(t *testing.T) {
 }
 
 // compareWithPires checks that a header which both accept holds the same addresses for both, and that the other parser
-// accepts what we accept, but for what it says that it refuses.
+// accepts what we accept, but for what it says that it refuses, and refuses what we refuse, but for what it is known to
+// take.
 func compareWithPires(t *testing.T, b []byte, h *detect.ProxyHeader, n int, err error) {
 	t.Helper()
+	if bad := (*detect.MalformedError)(nil); errors.As(err, &bad) {
+		if theirs, theirErr := proxyproto.Read(bufio.NewReaderSize(bytes.NewReader(b), 1<<16)); theirErr == nil {
+			piresAccepts(t, b, bad, theirs)
+		}
+		return
+	}
 	if err != nil {
-		return // the other parser takes more: bare forms of addresses and ports, unverified checksums
+		return // more is to come
 	}
 	r := bufio.NewReaderSize(bytes.NewReader(b[:n]), 1<<16)
 	theirs, theirErr := proxyproto.Read(r)
@@ -150,6 +158,28 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// What each rule of the grammar refuses is held against the other parser, too.
+func TestWhatWeRefuseAndGoProxyprotoTakes(t *testing.T) {
+	for in := range refusedV1() {
+		_, n, err := detect.ParseProxyHeader([]byte(in))
+		compareWithPires(t, []byte(in), nil, n, err)
+	}
+}
+
+// piresAccepts says which of the headers that we refuse go-proxyproto takes.
+func piresAccepts(t *testing.T, b []byte, bad *detect.MalformedError, theirs *proxyproto.Header) {
+	t.Helper()
+	v1 := theirs.Version == 1
+	switch {
+	case v1 && bad.Field == "line end" && theirs.Command.IsLocal(): // it takes a CR within UNKNOWN
+	case v1 && strings.HasSuffix(bad.Field, " address") && theirs.TransportProtocol == proxyproto.TCPv6: // it takes 0::1 for ::1
+	case !v1 && bad.Field == "PP2_TYPE_CRC32C": // it leaves the checksum to who asks for it
+	case !v1 && bad.Field == "length" && len(b) > detect.DefaultMaxProxyHeader: // it has another limit
+	default:
+		t.Errorf("go-proxyproto reads %+v in %q, and here it is %v", theirs, b, bad)
+	}
 }
 
 // piresRefuses says which of the headers that we accept go-proxyproto refuses.

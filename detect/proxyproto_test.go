@@ -111,19 +111,21 @@ func TestParseProxyHeaderVersion1(t *testing.T) {
 	}
 }
 
-func TestParseProxyHeaderVersion1Refuses(t *testing.T) {
-	for in, field := range map[string]string{
-		"QROXY":                                             "signature",
-		"PROXY\r\n":                                         "signature",
-		"PROXYTCP4":                                         "signature",
-		"PROXY \r\n":                                        "protocol",
-		"PROXY TCP5 \r\n":                                   "protocol",
-		"PROXY tcp4 1.2.3.4 1.2.3.4 1 2\r\n":                "protocol",
-		"PROXY UNKNOWNS\r\n":                                "protocol",
-		"PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n":               "protocol",
-		"PROXY TCP4\r\n":                                    "source address",
-		"PROXY TCP4 \r\n":                                   "source address",
-		"PROXY TCP4  1.2.3.4 1.2.3.4 1 2\r\n":               "source address",
+// refusedV1 is, for each rule of the grammar of version 1 (§2.1), what breaks it, and the field that does.
+func refusedV1() map[string]string {
+	return map[string]string{
+		"QROXY":                               "signature",
+		"PROXY\r\n":                           "signature",
+		"PROXYTCP4":                           "signature",
+		"PROXY \r\n":                          "protocol",
+		"PROXY TCP5 \r\n":                     "protocol",
+		"PROXY tcp4 1.2.3.4 1.2.3.4 1 2\r\n":  "protocol",
+		"PROXY UNKNOWNS\r\n":                  "protocol",
+		"PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n": "protocol",
+		"PROXY TCP4\r\n":                      "source address",
+		"PROXY TCP4 \r\n":                     "source address",
+		"PROXY TCP4  1.2.3.4 1.2.3.4 1 2\r\n": "source address",
+		"PROXY TCP4 ::ffff:1.2.3.4 1.2.3.4 1 2\r\n":         "source address",
 		"PROXY TCP4 ::1 1.2.3.4 1 2\r\n":                    "source address",
 		"PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n":                  "source address",
 		"PROXY TCP4 1.2.3.04 1.2.3.4 1 2\r\n":               "source address",
@@ -134,6 +136,23 @@ func TestParseProxyHeaderVersion1Refuses(t *testing.T) {
 		"PROXY TCP6 2001:0db8::1 ::1 1 2\r\n":               "source address",
 		"PROXY TCP6 [::1] ::1 1 2\r\n":                      "source address",
 		"PROXY TCP4 1.2.3.4 1.2.3.256 1 2\r\n":              "destination address",
+		"PROXY TCP4 1.2.3.4  1.2.3.4 1 2\r\n":               "destination address",
+		"PROXY TCP4 1.2.3.4 ::1 1 2\r\n":                    "destination address",
+		"PROXY TCP4 1.2.3.4 1.2.3.00 1 2\r\n":               "destination address",
+		"PROXY TCP4 1.2.3.4 1.2.3.4\x00 1 2\r\n":            "destination address",
+		"PROXY TCP6 ::1 1.2.3.4 1 2\r\n":                    "destination address",
+		"PROXY TCP6 ::1 1::2::3 1 2\r\n":                    "destination address",
+		"PROXY TCP6 ::1 1:2:3:4:5:6:7:8:9 1 2\r\n":          "destination address",
+		"PROXY TCP6 ::1 12345:: 1 2\r\n":                    "destination address",
+		"PROXY TCP6 ::1 ::g 1 2\r\n":                        "destination address",
+		"PROXY TCP4 1.2.3.4 1.2.3.4  1 2\r\n":               "source port",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 0x1 2\r\n":              "source port",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 a 2\r\n":                "source port",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1  2\r\n":               "destination port",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n":            "destination port",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999999999999\r\n":   "destination port",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1\t2\r\n":               "source port",
+		"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r \n":               "line end",
 		"PROXY TCP4 1.2.3.4\r\n":                            "destination address",
 		"PROXY TCP4 1.2.3.4 1.2.3.4 65536 2\r\n":            "source port",
 		"PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n":               "source port",
@@ -150,7 +169,11 @@ func TestParseProxyHeaderVersion1Refuses(t *testing.T) {
 		"PROXY UNKNOWN\n":                                   "line end",
 		"PROXY UNKNOWN " + strings.Repeat("x", 92) + "\r\n": "length",
 		"PROXY UNKNOWN " + strings.Repeat("x", 93):          "length",
-	} {
+	}
+}
+
+func TestParseProxyHeaderVersion1Refuses(t *testing.T) {
+	for in, field := range refusedV1() {
 		h, n, err := detect.ParseProxyHeader([]byte(in))
 		if h != nil || n != 0 {
 			t.Errorf("ParseProxyHeader(%q) = %+v, %d", in, h, n)
@@ -261,6 +284,22 @@ func TestParseProxyHeaderVersion2Refuses(t *testing.T) {
 			}
 			wantMalformed(t, err, tt.field)
 		})
+	}
+}
+
+func TestEveryByteOfTheSignatureCounts(t *testing.T) {
+	header := v2(0x21, 0x11, []byte(inet4))
+	for i := 1; i < len(proxyV2); i++ { // another first byte is another version's
+		broken := bytes.Clone(header)
+		broken[i] ^= 0x20
+		_, _, err := detect.ParseProxyHeader(broken)
+		wantMalformed(t, err, "signature")
+	}
+	for i := range len("PROXY ") {
+		broken := []byte("PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n")
+		broken[i] ^= 0x20
+		_, _, err := detect.ParseProxyHeader(broken)
+		wantMalformed(t, err, "signature")
 	}
 }
 
