@@ -21,7 +21,7 @@ func TestTransparentCrowd(t *testing.T) {
 		if full {
 			n = 10_000
 		}
-		l.makeRoom(t, n)
+		l.makeRoom(t, mode, n)
 		l.divert(t, mode, "--usesrc", "clientip")
 		var servers []string
 		for _, f := range protocolFamilies() {
@@ -80,12 +80,19 @@ func TestTransparentCrowd(t *testing.T) {
 
 // makeRoom sets what n flows take, of both families to two ports each. A port is taken for a
 // minute after its flow, so there are a quarter more of them than flows to one port of a server,
-// and less than to both: they must be told apart by the destination, too. Clients have others:
-// two connections of one address and port to one server are one to the kernel. What is tracked
-// is forgotten soon after its end.
-func (l routed) makeRoom(t *testing.T, n int) {
+// and less than to both: they must be told apart by the destination, too. What is tracked is
+// forgotten soon after its end.
+//
+// With redirect, a few ports are the clients' and the router's: some connections of the router's
+// have a client's address, and a port that the client has, too. With TPROXY that works as well, but
+// where both begin at the same moment conntrack drops a packet, which the test is to see of others.
+func (l routed) makeRoom(t *testing.T, mode string, n int) {
 	t.Helper()
-	l.router.succeed(t, "sysctl", "-qw", fmt.Sprintf("net.ipv4.ip_local_port_range=40000 %d", 40000+n/4*5/4))
+	ports := n / 4 * 5 / 4
+	common := map[string]int{"redirect": ports / 16}[mode]
+	for host, first := range map[namespace]int{l.clients: 20000, l.router: 20000 + ports - common} {
+		host.succeed(t, "sysctl", "-qw", fmt.Sprintf("net.ipv4.ip_local_port_range=%d %d", first, first+ports))
+	}
 	for _, state := range []string{"time_wait", "close", "last_ack"} {
 		l.router.succeed(t, "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_"+state+"=2")
 	}
@@ -108,12 +115,10 @@ func (n namespace) echoes(t *testing.T, address string) {
 	t.Cleanup(func() { ln.Close(); serving.Wait() })
 }
 
-// saysBriefly wants back from an echo what it says, seven bytes, and then its end. Each has a port
-// of its own.
+// saysBriefly wants back from an echo what it says, seven bytes, and then its end.
 func (n namespace) saysBriefly(server string, i int) error {
 	var c net.Conn
-	d := net.Dialer{LocalAddr: &net.TCPAddr{Port: 20000 + i}}
-	if err := n.enter(func() (err error) { c, err = d.Dial("tcp", server); return err }); err != nil {
+	if err := n.enter(func() (err error) { c, err = net.Dial("tcp", server); return err }); err != nil {
 		return err
 	}
 	defer c.Close()

@@ -19,6 +19,10 @@ import (
 // other end can be accepted. Whoever accepts asks for it, so that not even the first dial is
 // missed that comes back before we know that it was made.
 //
+// Where servers see clients' addresses, the same ends may be there by chance: the kernel has chosen
+// for us a port from which the client itself comes to the same server. So what has come back is let
+// through, and its own dial, but not a third one in a row.
+//
 // What a firewall has changed about the source of a connection is out of sight. A nil *ownDials
 // knows of none.
 type ownDials struct {
@@ -26,11 +30,20 @@ type ownDials struct {
 	begun map[*ownSocket]struct{}       // those whose own address is not known
 	from  map[netip.AddrPort]*ownSocket // the others, by that; further ones are next
 	flows map[*bridge.Flow]*ownDial
+	most  int // so many in a row may have come back
 	ask   func(syscall.RawConn) (netip.AddrPort, error)
 }
 
-func newOwnDials() *ownDials {
+func newOwnDials(source Source) *ownDials {
+	most := 0
+	switch source {
+	case SourceClient:
+		return nil // all have the same ends, on purpose
+	case SourceClientIP:
+		most = 2
+	}
 	return &ownDials{
+		most:  most,
 		begun: map[*ownSocket]struct{}{},
 		from:  map[netip.AddrPort]*ownSocket{},
 		flows: map[*bridge.Flow]*ownDial{},
@@ -43,10 +56,12 @@ func newOwnDials() *ownDials {
 type ownDial struct {
 	sockets []*ownSocket
 	over    bool
+	row     int // of how many dials that have come back it is the next
 }
 
 // An ownSocket is guarded by its ownDials.
 type ownSocket struct {
+	dial     *ownDial
 	raw      syscall.RawConn // nil when from is known
 	from, to netip.AddrPort
 	back     bool       // its other end was accepted by us
@@ -58,10 +73,13 @@ func (o *ownDials) dial(f *bridge.Flow) *ownDial {
 	if o == nil {
 		return nil
 	}
-	d := &ownDial{}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.endLocked(o.flows[f])
+	d := &ownDial{}
+	if before := o.flows[f]; before != nil {
+		d.row = before.row
+		o.endLocked(before)
+	}
 	o.flows[f] = d
 	return d
 }
@@ -77,7 +95,7 @@ func (o *ownDials) connects(d *ownDial, raw syscall.RawConn, to netip.AddrPort) 
 	if d.over {
 		return
 	}
-	s := &ownSocket{raw: raw, to: plainAddr(to)}
+	s := &ownSocket{dial: d, raw: raw, to: plainAddr(to)}
 	d.sockets = append(d.sockets, s)
 	o.begun[s] = struct{}{}
 }
@@ -96,7 +114,7 @@ func (o *ownDials) connected(d *ownDial, c net.Conn) (back bool) {
 		}
 		o.removeLocked(s)
 	}
-	won := &ownSocket{from: from, to: to, back: back}
+	won := &ownSocket{dial: d, from: from, to: to, back: back}
 	d.over, d.sockets = true, []*ownSocket{won}
 	o.addLocked(won)
 	return back
@@ -121,9 +139,9 @@ func (o *ownDials) observer() *bridge.Observer {
 	return &bridge.Observer{Close: func(f *bridge.Flow, _ bridge.Outcome) { o.forget(f) }}
 }
 
-// accepted reports whether a connection from one address to the other is one of ours. The
-// source is shared when only the other end is another one: a firewall may have changed it.
-func (o *ownDials) accepted(from, to netip.AddrPort) (back, shared bool) {
+// accepted reports whether the connection of a new flow, from one address to the other, is one of
+// ours. The source is shared when that of one is the same: a firewall may have changed the other end.
+func (o *ownDials) accepted(f *bridge.Flow, from, to netip.AddrPort) (back, shared bool) {
 	if o == nil {
 		return false, false
 	}
@@ -133,8 +151,12 @@ func (o *ownDials) accepted(from, to netip.AddrPort) (back, shared bool) {
 	o.learnLocked()
 	for s := o.from[from]; s != nil; s = s.next {
 		shared = true
-		if s.to == to {
+		switch {
+		case s.to != to:
+		case s.dial.row >= o.most:
 			s.back, back = true, true
+		default:
+			o.flows[f] = &ownDial{over: true, row: s.dial.row + 1}
 		}
 	}
 	return back, shared

@@ -158,7 +158,7 @@ func TestOwnDials(t *testing.T) {
 		{"one that has got its address since", func(o *ownDials, f *bridge.Flow) {
 			s := &socketAt{addr: "0.0.0.0:0"}
 			o.connects(o.dial(f), s, to)
-			o.accepted(netip.MustParseAddrPort(own), to)
+			o.accepted(&bridge.Flow{}, netip.MustParseAddrPort(own), to)
 			s.addr = own
 		}, own, server, result{true, true}},
 		{"a socket that was closed", func(o *ownDials, f *bridge.Flow) {
@@ -191,7 +191,7 @@ func TestOwnDials(t *testing.T) {
 		{"one of the two is over", func(o *ownDials, f *bridge.Flow) {
 			o.connects(o.dial(f), &socketAt{addr: own}, to)
 			o.connects(o.dial(&bridge.Flow{}), &socketAt{addr: own}, netip.MustParseAddrPort(other))
-			o.accepted(netip.MustParseAddrPort(own), to)
+			o.accepted(&bridge.Flow{}, netip.MustParseAddrPort(own), to)
 			o.forget(f)
 		}, own, server, result{false, true}},
 		{"the flow has ended", func(o *ownDials, f *bridge.Flow) {
@@ -223,10 +223,10 @@ func TestOwnDials(t *testing.T) {
 		}, own, server, result{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o := newOwnDials()
+			o := newOwnDials(SourceOwn)
 			o.ask = askFake
 			tt.did(o, &bridge.Flow{})
-			back, shared := o.accepted(netip.MustParseAddrPort(tt.from), netip.MustParseAddrPort(tt.to))
+			back, shared := o.accepted(&bridge.Flow{}, netip.MustParseAddrPort(tt.from), netip.MustParseAddrPort(tt.to))
 			if got := (result{back, shared}); got != tt.want {
 				t.Errorf("accepted(%s, %s) = %+v, want %+v", tt.from, tt.to, got, tt.want)
 			}
@@ -244,16 +244,45 @@ func TestOwnDials(t *testing.T) {
 func TestOwnDialsTellWhoHasDialled(t *testing.T) {
 	from, to := netip.MustParseAddrPort("203.0.113.1:40000"), netip.MustParseAddrPort("203.0.113.2:80")
 	for _, meanwhile := range []bool{true, false} {
-		o := newOwnDials()
+		o := newOwnDials(SourceOwn)
 		o.ask = askFake
 		d := o.dial(&bridge.Flow{})
 		o.connects(d, &socketAt{addr: from.String()}, to)
 		if meanwhile {
-			o.accepted(from, to)
+			o.accepted(&bridge.Flow{}, from, to)
 		}
 		if back := o.connected(d, connAt{from: from.String(), to: to.String()}); back != meanwhile {
 			t.Errorf("connected = %v, want %v", back, meanwhile)
 		}
+	}
+}
+
+// Where clients' ports may be ours by chance, it takes three in a row, whatever is dialled again.
+func TestOwnDialsByChance(t *testing.T) {
+	o := newOwnDials(SourceClientIP)
+	o.ask = askFake
+	to := netip.MustParseAddrPort("203.0.113.2:80")
+	flows := []*bridge.Flow{{}, {}, {}, {}}
+	var got []bool
+	for i, f := range flows {
+		from := netip.AddrPortFrom(netip.MustParseAddr("198.51.100.2"), uint16(40000+i))
+		back, _ := o.accepted(f, from, to)
+		got = append(got, back)
+		o.connects(o.dial(f), &socketAt{addr: from.String()}, to)
+		from = netip.AddrPortFrom(from.Addr(), from.Port()+1)
+		o.connects(o.dial(f), &socketAt{addr: from.String()}, to)
+	}
+	if want := []bool{false, false, false, true}; !slices.Equal(got, want) {
+		t.Errorf("accepted: %t, want %t", got, want)
+	}
+	if back, _ := o.accepted(&bridge.Flow{}, netip.MustParseAddrPort("198.51.100.2:40001"), to); back {
+		t.Error("one that stands alone is refused")
+	}
+	for f := range o.flows {
+		o.forget(f)
+	}
+	if len(o.begun)+len(o.from)+len(o.flows) != 0 {
+		t.Errorf("without flows it knows %v, %v, %v", o.begun, o.from, o.flows)
 	}
 }
 
@@ -265,21 +294,21 @@ func TestNoOwnDials(t *testing.T) {
 	to := netip.MustParseAddrPort("203.0.113.2:80")
 	o.connects(d, &socketAt{}, to)
 	o.forget(f)
-	if back, shared := o.accepted(to, to); back || shared || o.connected(d, connAt{}) || o.observer() != nil {
+	if back, shared := o.accepted(&bridge.Flow{}, to, to); back || shared || o.connected(d, connAt{}) || o.observer() != nil {
 		t.Error("it knows something")
 	}
 }
 
 // BenchmarkOwnDials is what a flow costs among a thousand others: it is accepted, dials and ends.
 func BenchmarkOwnDials(b *testing.B) {
-	o := newOwnDials()
+	o := newOwnDials(SourceOwn)
 	o.ask = func(c syscall.RawConn) (netip.AddrPort, error) { return c.(*addrOnly).addr, nil }
 	to := netip.MustParseAddrPort("203.0.113.2:80")
 	server := net.TCPAddrFromAddrPort(to)
 	begin := func(port uint16) *bridge.Flow {
 		from := netip.AddrPortFrom(netip.MustParseAddr("203.0.113.1"), port)
 		f := &bridge.Flow{}
-		o.accepted(from, to)
+		o.accepted(&bridge.Flow{}, from, to)
 		d := o.dial(f)
 		o.connects(d, &addrOnly{addr: from}, to)
 		o.connected(d, addrConn{from: net.TCPAddrFromAddrPort(from), to: server})

@@ -71,9 +71,7 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	s.mirror()
-	if config.Source != SourceClient {
-		s.own = newOwnDials()
-	}
+	s.own = newOwnDials(config.Source)
 	s.resolver = config.resolver()
 	if config.Upstream != nil {
 		s.upstream = config.Upstream.Dialer(s.dialProxy, config.Roots, config.Limits)

@@ -48,7 +48,7 @@ func (s *Server) intercepted(l *listener) bridge.Layer {
 		case err != nil:
 			return fmt.Errorf("original destination: %w", err)
 		}
-		if s.isOwnDial(c, to) {
+		if s.isOwnDial(b.Flow(), c, to) {
 			return bridge.Fails(bridge.Loop, bridge.ByMITM, errCameBack)
 		}
 		meant := bridge.AddrFrom(to)
@@ -72,7 +72,7 @@ var errCameBack = errors.New("our own connection to a server has come back to us
 func (s *Server) accepted() bridge.Layer {
 	return bridge.Layer{Name: "accept", Handle: func(ctx context.Context, b *bridge.Bridge, next bridge.Handler) error {
 		c, err := socketOf(b.Client.Unwrap())
-		if err == nil && s.isOwnDial(c, addrPortOf(c.LocalAddr())) {
+		if err == nil && s.isOwnDial(b.Flow(), c, addrPortOf(c.LocalAddr())) {
 			return bridge.Fails(bridge.Loop, bridge.ByMITM, errCameBack)
 		}
 		return next(ctx, b)
@@ -82,13 +82,13 @@ func (s *Server) accepted() bridge.Layer {
 // isOwnDial reports whether an accepted connection, which was meant for that address, is one of
 // ours to a server. Where clients connect to us a firewall may have redirected it nevertheless,
 // which the kernel is asked for only if we have a connection from the same address.
-func (s *Server) isOwnDial(c *net.TCPConn, to netip.AddrPort) bool {
+func (s *Server) isOwnDial(f *bridge.Flow, c *net.TCPConn, to netip.AddrPort) bool {
 	from := addrPortOf(c.RemoteAddr())
-	back, shared := s.own.accepted(from, to)
+	back, shared := s.own.accepted(f, from, to)
 	if shared && !back {
 		if meant, err := intercept.Redirect.Destination(c); err == nil {
 			to = meant
-			back, _ = s.own.accepted(from, to)
+			back, _ = s.own.accepted(f, from, to)
 		}
 	}
 	if back {

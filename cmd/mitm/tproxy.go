@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bridgeio/bridgeio/mitm"
 	"github.com/bridgeio/bridgeio/mitm/tproxy"
 )
 
@@ -110,7 +111,7 @@ func tproxyOptions(f *pflag.FlagSet, r *tproxy.Rules) {
 		number(32, "a number from 1", func(n uint64) { r.Mark = uint32(n) }))
 	add(f, "usesrc", "client|clientip|ADDR", "as mitm's own --usesrc: answers to addresses that are not ours must come here", func(v string) error {
 		source, _, err := parseSource(v)
-		r.Source = kernelSource(source)
+		r.ForeignSource = source != mitm.SourceOwn
 		return err
 	})
 	choiceOptions(f, r)
@@ -184,10 +185,7 @@ func arguments(r tproxy.Rules) string {
 	if r.Mark != 0 {
 		flag("mark", fmt.Sprintf("%#x", r.Mark))
 	}
-	switch r.Source {
-	case tproxy.ClientSource:
-		flag("usesrc", "client")
-	case tproxy.ForeignSource:
+	if r.ForeignSource {
 		flag("usesrc", "clientip")
 	}
 	flag("ports", texts(r.Ports, tproxy.PortRange.String)...)

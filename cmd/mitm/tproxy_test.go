@@ -19,11 +19,11 @@ func TestArgumentsMakeTheSameRules(t *testing.T) {
 	}{
 		{"the least", tproxy.Rules{Mode: tproxy.TPROXY, Port: 8080}},
 		{"everything", tproxy.Rules{
-			Mode: tproxy.Redirect, Port: 65535, Mark: 0x2a, Source: tproxy.ClientSource, Family: tproxy.IPv6, Ports: []tproxy.PortRange{{First: 80, Last: 80}, {First: 8000, Last: 8100}},
+			Mode: tproxy.Redirect, Port: 65535, Mark: 0x2a, ForeignSource: true, Family: tproxy.IPv6, Ports: []tproxy.PortRange{{First: 80, Last: 80}, {First: 8000, Last: 8100}},
 			Exclude:    []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")},
 			Interfaces: []string{"eth1", "br-0.5"}, Users: []uint32{0, 4294967294}, Cgroups: []string{"system.slice/a@1.service"}, KeepForwarding: true, FailClosed: true,
 		}},
-		{"IPv4 alone, and foreign addresses", tproxy.Rules{Mode: tproxy.TPROXY, Source: tproxy.ForeignSource, Port: 1, Family: tproxy.IPv4}},
+		{"IPv4 alone, and foreign addresses", tproxy.Rules{Mode: tproxy.TPROXY, ForeignSource: true, Port: 1, Family: tproxy.IPv4}},
 	} {
 		var got tproxy.Rules
 		f := pflag.NewFlagSet(tt.name, pflag.ContinueOnError)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/bridgeio/bridgeio/mitm"
 	"github.com/bridgeio/bridgeio/mitm/intercept"
-	"github.com/bridgeio/bridgeio/mitm/tproxy"
 )
 
 // transparentOptions defines the flags of a proxy that neither clients nor servers know of.
@@ -36,15 +35,4 @@ func parseSource(v string) (mitm.Source, netip.Addr, error) {
 		return mitm.SourceOwn, netip.Addr{}, errors.New("want client, clientip or an IP address")
 	}
 	return mitm.SourceAddr, addr.Unmap(), nil
-}
-
-// kernelSource is what the kernel's rules have to know of a source.
-func kernelSource(s mitm.Source) tproxy.Source {
-	switch s {
-	case mitm.SourceClient:
-		return tproxy.ClientSource
-	case mitm.SourceClientIP, mitm.SourceAddr:
-		return tproxy.ForeignSource
-	}
-	return tproxy.OwnSource
 }

@@ -57,7 +57,7 @@ func (w *withTProxy) check(c *mitm.Config) error {
 	if c.Transparent == intercept.TPROXY {
 		w.rules.Mode = tproxy.TPROXY
 	}
-	w.rules.Source = kernelSource(c.Source)
+	w.rules.ForeignSource = c.Source != mitm.SourceOwn
 	w.rules.FailClosed = c.Limits.Fail == bridge.FailClosed
 	rules := w.rules
 	rules.Port = 1 // it is known when somebody listens

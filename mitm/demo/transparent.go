@@ -76,7 +76,7 @@ func (d *demo) recordTransparent(ctx context.Context, observer *bridge.Observer)
 		mode  intercept.Mode
 		rules tproxy.Mode
 	}{{intercept.Redirect, tproxy.Redirect}, {intercept.TPROXY, tproxy.TPROXY}} {
-		rules := tproxy.Rules{Mode: m.rules, Port: routerPort, Source: tproxy.ForeignSource, Family: tproxy.IPv4, Interfaces: []string{"clients"}}
+		rules := tproxy.Rules{Mode: m.rules, Port: routerPort, ForeignSource: true, Family: tproxy.IPv4, Interfaces: []string{"clients"}}
 		hold, err := rules.Up(ctx, nil)
 		if err != nil {
 			return err

@@ -24,7 +24,7 @@
 // table of connections; with it, a bit of the connection's mark, the same one, stands for those that were brought.
 //
 // The same mark is for answers to addresses that are not ours, where the proxy's connections seem to come from such ones
-// ([Rules.Source]).
+// ([Rules.ForeignSource]).
 //
 // The listener is not made here, and UDP is not brought to it. Where connections of this host are chosen by control group,
 // the group must exist before the rules do; nft knows it by its number, so one that was made anew is another.

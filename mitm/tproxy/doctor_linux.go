@@ -46,7 +46,7 @@ func (r Rules) Diagnose(ctx context.Context, up string) []Finding {
 	if r.forwarded() && r.Family.has(IPv4) {
 		all = append(all, r.checkFilters(ctx)...)
 	}
-	if r.Source != OwnSource {
+	if r.ForeignSource {
 		all = append(all, look("what servers send to addresses that are not ours must come here", "look at the servers' routes: this host must be on the way back to their clients"))
 	}
 	for _, f := range r.families() {

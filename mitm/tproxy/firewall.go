@@ -72,27 +72,45 @@ func (d dropper) isManaged() bool {
 	return d.Family != "inet" && d.Table == "filter" && d.Name == strings.ToUpper(d.Name)
 }
 
-// accepted is by what packets are known, where they come in, that were brought to the proxy: in
-// nft's language, in that of iptables, and as nft lists it.
-func (r Rules) accepted() (nft, iptables, listed string) {
-	if r.Mode == TPROXY {
-		return fmt.Sprintf("meta mark and %s == %s", bit, bit), fmt.Sprintf("-m mark --mark %s/%s", bit, bit),
-			fmt.Sprintf(`{"op":"==","left":{"&":[{"meta":{"key":"mark"}},%d]},"right":%d}`, divertMark, divertMark)
+// A sign is by what packets are known: in nft's language, in that of iptables, and as nft lists it.
+type sign struct{ nft, iptables, listed string }
+
+// signs are those of what is for the proxy where it comes in: connections that were brought, and
+// what servers send to addresses that are not ours, which nothing else tells from the rest.
+func (r Rules) signs() []sign {
+	var all []sign
+	if r.Mode == Redirect {
+		all = append(all, sign{
+			fmt.Sprintf("tcp dport %d", r.Port), fmt.Sprintf("-p tcp --dport %d", r.Port),
+			fmt.Sprintf(`{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":%d}`, r.Port),
+		})
 	}
-	return fmt.Sprintf("tcp dport %d", r.Port), fmt.Sprintf("-p tcp --dport %d", r.Port),
-		fmt.Sprintf(`{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":%d}`, r.Port)
+	if r.diverts() {
+		all = append(all, sign{
+			fmt.Sprintf("meta mark and %s == %s", bit, bit), fmt.Sprintf("-m mark --mark %s/%s", bit, bit),
+			fmt.Sprintf(`{"op":"==","left":{"&":[{"meta":{"key":"mark"}},%d]},"right":%d}`, divertMark, divertMark),
+		})
+	}
+	return all
 }
 
-// opening is the command that has the chain accept what is brought to the proxy, and what servers
-// answer it.
+// opening is the command that has the chain accept what is for the proxy, and what servers answer it.
 func (r Rules) opening(d dropper) string {
-	nft, iptables, _ := r.accepted()
-	if d.isManaged() {
+	insert, established := fmt.Sprintf("nft insert rule %s %s %s %%s accept", d.Family, d.Table, d.Name), "ct state established,related"
+	managed := d.isManaged()
+	if managed {
 		program := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[d.Family]
-		return fmt.Sprintf("%s -I %s -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT && %s -I %s %s -j ACCEPT", program, d.Name, program, d.Name, iptables)
+		insert, established = fmt.Sprintf("%s -I %s %%s -j ACCEPT", program, d.Name), "-m conntrack --ctstate ESTABLISHED,RELATED"
 	}
-	chain := fmt.Sprintf("%s %s %s", d.Family, d.Table, d.Name)
-	return fmt.Sprintf("nft insert rule %s ct state established,related accept && nft insert rule %s %s accept", chain, chain, nft)
+	commands := []string{fmt.Sprintf(insert, established)}
+	for _, sign := range r.signs() {
+		match := sign.nft
+		if managed {
+			match = sign.iptables
+		}
+		commands = append(commands, fmt.Sprintf(insert, match))
+	}
+	return strings.Join(commands, " && ")
 }
 
 // diagnose says what becomes in the chain of what is brought to the proxy, or, where it is forwarded, of
@@ -102,10 +120,11 @@ func (r Rules) diagnose(d dropper) Finding {
 	if d.Hook == "forward" {
 		return look(fmt.Sprintf(drops+": what is left alone must be accepted there, to and fro", d), fmt.Sprintf("nft list %s", d))
 	}
-	switch _, _, listed := r.accepted(); {
+	isClosed := func(s sign) bool { return !d.accepts(s.listed) }
+	switch {
 	case len(d.rules) == 0:
 		return problem(fmt.Sprintf(drops+", which is everything: what is brought to the proxy, too", d), r.opening(d))
-	case d.accepts(listed):
+	case !slices.ContainsFunc(r.signs(), isClosed):
 		return ok(fmt.Sprintf(drops+": what is brought to the proxy is accepted there", d))
 	}
 	return look(fmt.Sprintf(drops+": what is brought to the proxy must be accepted there", d), r.opening(d))

@@ -34,6 +34,7 @@ func ruleset(objects ...string) []byte {
 
 func TestWhatAFirewallMeansForTheRules(t *testing.T) {
 	tproxy, redirect := Rules{Mode: TPROXY, Port: 9000}, Rules{Mode: Redirect, Port: 9000}
+	foreign := Rules{Mode: Redirect, Port: 9000, ForeignSource: true}
 	for _, tt := range []struct {
 		name    string
 		rules   Rules
@@ -51,6 +52,8 @@ func TestWhatAFirewallMeansForTheRules(t *testing.T) {
 		{"a rule for the port", tproxy, []string{inputChain, inputRule(portMatch, accept)}, Look},
 		{"a rule for the port, with NAT", redirect, []string{inputChain, inputRule(portMatch, accept)}, OK},
 		{"a rule for the mark, with NAT", redirect, []string{inputChain, inputRule(markMatch, accept)}, Look},
+		{"a rule for the port, with NAT and others' addresses", foreign, []string{inputChain, inputRule(portMatch, accept)}, Look},
+		{"rules for the port and the mark, with NAT and others' addresses", foreign, []string{inputChain, inputRule(portMatch, accept), inputRule(markMatch, accept)}, OK},
 		{"one that accepts others before it", tproxy, []string{inputChain, inputRule(xtMatch, accept), inputRule(markMatch, accept)}, OK},
 		{"one that drops before it", tproxy, []string{inputChain, inputRule(fromMatch, drop), inputRule(markMatch, accept)}, Look},
 		{"a jump before it", tproxy, []string{inputChain, inputRule(jumpToMore), inputRule(markMatch, accept)}, Look},
@@ -83,11 +86,13 @@ func TestParseDroppersLeavesOutWhatDropsNothing(t *testing.T) {
 
 func TestAFirewallIsOpenedByItsOwnTool(t *testing.T) {
 	tproxy, redirect := Rules{Mode: TPROXY, Port: 9000}, Rules{Mode: Redirect, Port: 9000}
+	foreign := Rules{Mode: Redirect, Port: 9000, ForeignSource: true}
 	for _, tt := range []struct {
 		chain string
 		rules Rules
 		want  string
 	}{
+		{inputChain, foreign, "nft insert rule inet f input ct state established,related accept && nft insert rule inet f input tcp dport 9000 accept && nft insert rule inet f input meta mark and 0x2000000 == 0x2000000 accept"},
 		{inputChain, tproxy, "nft insert rule inet f input ct state established,related accept && nft insert rule inet f input meta mark and 0x2000000 == 0x2000000 accept"},
 		{inputChain, redirect, "nft insert rule inet f input ct state established,related accept && nft insert rule inet f input tcp dport 9000 accept"},
 		{tablesChain, tproxy, "iptables -I INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT && iptables -I INPUT -m mark --mark 0x2000000/0x2000000 -j ACCEPT"},

@@ -59,20 +59,6 @@ const (
 	tableName = "mitm"
 )
 
-// Source is where the proxy's own connections seem to come from.
-type Source uint8
-
-// The sources.
-const (
-	// OwnSource is an address of this host.
-	OwnSource Source = iota
-	// ForeignSource is an address that is not: the client's, or another one. What is sent
-	// there must come here instead.
-	ForeignSource
-	// ClientSource is the client's address and port, so that two connections look the same.
-	ClientSource
-)
-
 // PortRange is the ports from First to Last, both included.
 type PortRange struct{ First, Last uint16 }
 
@@ -94,8 +80,9 @@ type Rules struct {
 	// Mark is the SO_MARK of the proxy's own connections. Zero means DefaultMark.
 	Mark uint32
 
-	// Source is where the proxy's own connections seem to come from.
-	Source Source
+	// ForeignSource says that the proxy's own connections seem to come from addresses that this
+	// host does not have: the client's, or another one. What is sent there must come here instead.
+	ForeignSource bool
 
 	// Family limits them to one version of IP.
 	Family Family
@@ -139,15 +126,12 @@ func (r Rules) forwarded() bool { return len(r.Interfaces) > 0 || !r.local() }
 
 // diverts reports whether there are packets for addresses of others that sockets of this
 // host wait for.
-func (r Rules) diverts() bool { return r.Mode == TPROXY || r.Source != OwnSource }
+func (r Rules) diverts() bool { return r.Mode == TPROXY || r.ForeignSource }
 
 // Check says what is wrong with the rules, in one line.
 func (r Rules) Check() error {
 	if r.Mode != Redirect && r.Mode != TPROXY {
 		return errors.New("want redirect or tproxy")
-	}
-	if r.Source > ClientSource {
-		return fmt.Errorf("source %d: there is no such", r.Source)
 	}
 	if r.Port == 0 {
 		return errors.New("want the port that the proxy listens on")

@@ -20,7 +20,6 @@ func TestCheckRefusesWhatNoKernelWouldTake(t *testing.T) {
 		{"no port", func(r *Rules) { r.Port = 0 }, "the port that the proxy listens on"},
 		{"a mark with our own bit", func(r *Rules) { r.Mark = 0x2000001 }, "the bit 0x2000000"},
 		{"a mark of all other bits", func(r *Rules) { r.Mark = 0xfdffffff }, ""},
-		{"a source that is none", func(r *Rules) { r.Source = 3 }, "source 3"},
 		{"port zero", func(r *Rules) { r.Ports = []PortRange{{0, 5}} }, "ports 0-5"},
 		{"a range backwards", func(r *Rules) { r.Ports = []PortRange{{9, 5}} }, "ports 9-5"},
 		{"all ports", func(r *Rules) { r.Ports = []PortRange{{1, 65535}} }, ""},

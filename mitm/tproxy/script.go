@@ -115,17 +115,15 @@ func (r Rules) redirect(s *script, bring bool) {
 	}
 }
 
-// answers writes the chains for what servers send to addresses that are not ours. Connections
-// that look like the client's own are kept out of the kernel's table of connections: there
-// they would be the redirected ones.
+// answers writes the chains for what servers send to addresses that are not ours. Our connections
+// there are kept out of the kernel's table of connections: those that have a client's port by
+// design or, where the kernel has chosen it, by chance would be the redirected ones there.
 func (r Rules) answers(s *script) {
-	if r.diverts() {
-		s.chain("answers", "type filter hook prerouting priority mangle; policy accept;", "meta l4proto tcp jump divert")
-		s.end()
-	}
-	if r.Source != ClientSource {
+	if !r.diverts() {
 		return
 	}
+	s.chain("answers", "type filter hook prerouting priority mangle; policy accept;", "meta l4proto tcp jump divert")
+	s.end()
 	s.chain("untracked", "type filter hook output priority raw; policy accept;", fmt.Sprintf("meta mark %#x notrack", r.mark()))
 	s.end()
 	s.chain("untracked_answers", "type filter hook prerouting priority raw; policy accept;",

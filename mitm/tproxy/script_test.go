@@ -29,8 +29,7 @@ func golden() map[string]Rules {
 	return map[string]Rules{
 		"redirect":         {Mode: Redirect, Port: 9000},
 		"redirect-local":   {Mode: Redirect, Port: 9000, Ports: web, Users: []uint32{1000, 65534, 1000}, Cgroups: []string{"system.slice/a.service"}},
-		"redirect-foreign": {Mode: Redirect, Port: 9000, Source: ForeignSource, Family: IPv4, KeepForwarding: true},
-		"redirect-client":  {Mode: Redirect, Port: 9000, Source: ClientSource, Interfaces: []string{"eth1"}},
+		"redirect-foreign": {Mode: Redirect, Port: 9000, ForeignSource: true, Family: IPv4, KeepForwarding: true},
 		"redirect-both": {
 			Mode: Redirect, Port: 9000, Mark: 0x2a, Family: IPv6, Interfaces: []string{"eth1"}, Users: []uint32{0},
 			Exclude: prefixes("2001:db8::/32", "192.0.2.0/24"),

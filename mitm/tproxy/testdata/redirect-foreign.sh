@@ -5,7 +5,7 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 1105deaf71d611f1"
+	comment "mitm b41bf5f45aa383ed"
 	chain pass {
 		meta mark 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
@@ -19,6 +19,16 @@ table inet mitm {
 	chain answers {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto tcp jump divert
+	}
+	chain untracked {
+		type filter hook output priority raw; policy accept;
+		meta mark 0x4000000 notrack
+	}
+	chain untracked_answers {
+		type filter hook prerouting priority raw; policy accept;
+		meta l4proto != tcp accept
+		socket wildcard 1 accept
+		socket transparent 1 notrack
 	}
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;
