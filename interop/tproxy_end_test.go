@@ -241,6 +241,41 @@ func TestTProxyEndsInATerminal(t *testing.T) {
 	}
 }
 
+// Whose output nobody reads any more ends as by a signal, and what is up or down is so entirely.
+func TestTProxyEndsWithItsReader(t *testing.T) {
+	t.Parallel()
+	if inNamespaces(t) {
+		return
+	}
+	n := newHardened(t)
+	before := n.network(t)
+	file, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unread := func(args ...string) {
+		t.Helper()
+		script := `exec 3>&1; { "$0" "$@"; echo $? >&3; } 2>&1 | true`
+		words := []string{"env", peers.NoRaceDelay, "HOME=" + t.TempDir(), "sh", "-c", script, file}
+		if res := n.run(t, "", append(words, args...)...); strings.TrimSpace(res.Stdout) != "0" {
+			t.Errorf("mitm %s: exit code %s%s", strings.Join(args, " "), res.Stdout, res.Stderr)
+		}
+	}
+	for _, mode := range []string{"redirect", "tproxy"} {
+		unread("--listen", ":9000", "--transparent", mode, "--with-tproxy", "-v")
+		if diff := changes(before, n.network(t)); len(diff) > 0 {
+			t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
+		}
+		unread("tproxy", "up", "--transparent", mode)
+		n.must(t, "tproxy", "down")
+		n.must(t, "tproxy", "up", "--transparent", mode)
+		unread("tproxy", "down")
+		if diff := changes(before, n.network(t)); len(diff) > 0 {
+			t.Errorf("down leaves\n%s", strings.Join(diff, "\n"))
+		}
+	}
+}
+
 // A hangup that comes while the rules are put up is answered afterwards.
 func TestTProxyRemembersAHangup(t *testing.T) {
 	t.Parallel()

@@ -90,6 +90,7 @@ func newRun(s streams, use string) *cobra.Command {
 // run runs the proxy until ctx ends. Files are closed last, so that the last flows
 // are in them.
 func (o *runOptions) run(ctx context.Context, s streams) (err error) {
+	ctx, s = o.kernel.listened(ctx, s)
 	if o.verbose {
 		o.logLevel = "debug"
 	}

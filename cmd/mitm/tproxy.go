@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os/signal"
 	"os/user"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -67,11 +69,14 @@ func newTProxy(s streams) *cobra.Command {
 	}
 	printer.Flags().BoolVar(&nftOnly, "nft", false, "only the rules, for nft -f -")
 	show := func(line string) { fmt.Fprintln(s.out, line) }
+	// What is begun is done, also when nobody reads what it was.
+	unread := func(*cobra.Command, []string) { signal.Ignore(syscall.SIGPIPE) }
 	cmd.AddCommand(printer,
 		&cobra.Command{
-			Use:   "up",
-			Short: "put up the rules, and show the commands",
-			Args:  cobra.NoArgs,
+			Use:    "up",
+			Short:  "put up the rules, and show the commands",
+			Args:   cobra.NoArgs,
+			PreRun: unread,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				if err := checkRules(rules); err != nil {
 					return err
@@ -80,9 +85,10 @@ func newTProxy(s streams) *cobra.Command {
 			},
 		},
 		&cobra.Command{
-			Use:   "down",
-			Short: "take away what up has added, whatever the flags are",
-			Args:  cobra.NoArgs,
+			Use:    "down",
+			Short:  "take away what up has added, whatever the flags are",
+			Args:   cobra.NoArgs,
+			PreRun: unread,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				held, err := tproxy.Down(cmd.Context(), show)
 				if held {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -71,6 +72,33 @@ func transparentAddrs(c mitm.Config) []string {
 		all = append(all, l.Addr)
 	}
 	return all
+}
+
+// listened ends the context also when nobody reads any more what we write, as in a pipe or over a connection
+// that is gone. Other processes a signal ends then; here that would leave the rules up, and the clients without
+// servers.
+func (w *withTProxy) listened(ctx context.Context, s streams) (context.Context, streams) {
+	if !w.on {
+		return ctx, s
+	}
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, end := context.WithCancel(ctx)
+	s.out, s.err = listenedTo{s.out, end}, listenedTo{s.err, end}
+	return ctx, s
+}
+
+// listenedTo calls unread when nobody reads what is written.
+type listenedTo struct {
+	io.Writer
+	unread func()
+}
+
+func (w listenedTo) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if errors.Is(err, syscall.EPIPE) {
+		w.unread()
+	}
+	return n, err
 }
 
 // endOnce has signals after the first one wait for the end, which is bounded, until the function is

@@ -52,6 +52,8 @@ const (
 	divertMark = 0x2000000
 	// routeTable is the routing table that calls every address local.
 	routeTable = 7746
+	// zone is where connection tracking has connections of the proxy with others' addresses.
+	zone = 7746
 	// rulePriority puts the rule for it before those of other programs, of which one may
 	// have a default route.
 	rulePriority = 100

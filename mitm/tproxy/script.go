@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"strings"
 )
@@ -36,7 +37,7 @@ func comment(chains string) string {
 func (r Rules) chains(bring bool) string {
 	var s script
 	s.chain("pass", "",
-		fmt.Sprintf("meta mark %#x accept", r.mark()),
+		r.isOwn()+" accept",
 		"fib daddr type { local, broadcast, anycast, multicast } accept")
 	s.rules(r.excluded()...)
 	s.end()
@@ -50,6 +51,15 @@ func (r Rules) chains(bring bool) string {
 		r.redirect(&s, bring)
 	}
 	return s.String()
+}
+
+// isOwn is a match for connections of the proxy. A mark that is one bit is its whatever other bits
+// somebody else sets.
+func (r Rules) isOwn() string {
+	if mark := r.mark(); bits.OnesCount32(mark) == 1 {
+		return fmt.Sprintf("meta mark & %#[1]x == %#[1]x", mark)
+	}
+	return fmt.Sprintf("meta mark %#x", r.mark())
 }
 
 // reserved are addresses that no router forwards: RFC 6890 tables 1 to 20, without those
@@ -116,18 +126,15 @@ func (r Rules) redirect(s *script, bring bool) {
 }
 
 // answers writes the chains for what servers send to addresses that are not ours. Our connections
-// there are kept out of the kernel's table of connections: those that have a client's port by
-// design or, where the kernel has chosen it, by chance would be the redirected ones there.
+// there begin in a zone of their own of the kernel's table of connections: those that have a client's
+// port by design or, where the kernel has chosen it, by chance would be the redirected ones.
 func (r Rules) answers(s *script) {
 	if !r.diverts() {
 		return
 	}
 	s.chain("answers", "type filter hook prerouting priority mangle; policy accept;", "meta l4proto tcp jump divert")
 	s.end()
-	s.chain("untracked", "type filter hook output priority raw; policy accept;", fmt.Sprintf("meta mark %#x notrack", r.mark()))
-	s.end()
-	s.chain("untracked_answers", "type filter hook prerouting priority raw; policy accept;",
-		"meta l4proto != tcp accept", "socket wildcard 1 accept", "socket transparent 1 notrack")
+	s.chain("own", "type filter hook output priority raw; policy accept;", fmt.Sprintf("%s ct original zone set %d", r.isOwn(), zone))
 	s.end()
 }
 

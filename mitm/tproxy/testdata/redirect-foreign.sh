@@ -5,9 +5,9 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm b41bf5f45aa383ed"
+	comment "mitm 7f58779f2d481cb7"
 	chain pass {
-		meta mark 0x4000000 accept
+		meta mark & 0x4000000 == 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
 		ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } accept
 		ip6 daddr { ::/127, fe80::/10, ff00::/8 } accept
@@ -20,15 +20,9 @@ table inet mitm {
 		type filter hook prerouting priority mangle; policy accept;
 		meta l4proto tcp jump divert
 	}
-	chain untracked {
+	chain own {
 		type filter hook output priority raw; policy accept;
-		meta mark 0x4000000 notrack
-	}
-	chain untracked_answers {
-		type filter hook prerouting priority raw; policy accept;
-		meta l4proto != tcp accept
-		socket wildcard 1 accept
-		socket transparent 1 notrack
+		meta mark & 0x4000000 == 0x4000000 ct original zone set 7746
 	}
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;

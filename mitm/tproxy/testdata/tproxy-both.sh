@@ -10,9 +10,9 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 399dc113a8921bcc"
+	comment "mitm da7f5ca3de3c00f8"
 	chain pass {
-		meta mark 0x4000000 accept
+		meta mark & 0x4000000 == 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
 		ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } accept
 		ip6 daddr { ::/127, fe80::/10, ff00::/8 } accept

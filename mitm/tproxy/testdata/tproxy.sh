@@ -10,9 +10,9 @@ nft -f - <<'EOF'
 add table inet mitm
 delete table inet mitm
 table inet mitm {
-	comment "mitm 99da0dc9e6a7b82b"
+	comment "mitm b06fd716273c43fd"
 	chain pass {
-		meta mark 0x4000000 accept
+		meta mark & 0x4000000 == 0x4000000 accept
 		fib daddr type { local, broadcast, anycast, multicast } accept
 		ip daddr { 0.0.0.0/8, 10.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } accept
 		ip6 daddr { ::/127, fd00::/8, fe80::/10, ff00::/8 } accept
