@@ -132,8 +132,10 @@ func (s *Server) detection(tls bridge.Layer, hold func(*bridge.Bridge) time.Dura
 		{Detector: detect.Connect(), When: hasHop, Layers: httpRelay},
 		{Detector: detect.HTTP1(), When: noHop, Layers: httpProxy},
 	}
-	unknown := layers.Case{Detector: serverFirst(), When: isPlain, Layers: []bridge.Layer{starttls.Generic()}}
-	cases = slices.Concat(cases, upgrades(), named(), []layers.Case{unknown})
+	cases = slices.Concat(cases, upgrades(), named())
+	if s.config.Limits.Fail != bridge.FailClosed { // else nobody is to say anything that may never become TLS
+		cases = append(cases, layers.Case{Detector: serverFirst(), When: isPlain, Layers: []bridge.Layer{starttls.Generic()}})
+	}
 	if hold != nil {
 		for i := range cases {
 			cases[i].When = decidedFirst(cases[i])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync"
 	"testing"
 
 	"github.com/bridgeio/bridgeio/bridge"
@@ -137,6 +138,52 @@ func TestWhatIsNotInspectedIsLetThroughOnlyWhereItIsAllowed(t *testing.T) {
 			c.Close()
 			if out := <-outcomes; tt.reason != "" && out.Reason != tt.reason {
 				t.Errorf("outcome %+v, want %s", out, tt.reason)
+			}
+		})
+	}
+}
+
+// What an unknown server says first may lead to TLS, or never.
+func TestAnUnknownServerThatSpeaksFirst(t *testing.T) {
+	const secret = "the server's secret\r\n"
+	for name, tt := range map[string]struct {
+		config Config
+		want   string
+	}{
+		"fail open": {Config{}, secret}, "fail closed": {failClosed(), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var serving sync.WaitGroup
+			serving.Go(func() {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				io.WriteString(c, secret)
+				io.Copy(io.Discard, c)
+			})
+			defer func() { l.Close(); serving.Wait() }()
+			config := tt.config
+			config.Connect = bridge.AddrOf(l.Addr())
+			addr, outcomes := serve(t, config)
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			got := make([]byte, len(secret))
+			n, _ := io.ReadFull(c, got)
+			if string(got[:n]) != tt.want {
+				t.Errorf("the client got %q, want %q", got[:n], tt.want)
+			}
+			c.Close()
+			if out := <-outcomes; (out.Reason == bridge.Block) != (tt.want == "") {
+				t.Errorf("outcome %+v", out)
 			}
 		})
 	}
