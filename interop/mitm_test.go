@@ -48,11 +48,26 @@ var build = sync.OnceValues(func() (file string, err error) {
 	if file = os.Getenv(mitmFile); file != "" {
 		return file, nil
 	}
+	if err := readSources(); err != nil {
+		return "", err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	file = filepath.Join(binaries(), "mitm")
 	return file, peers.BuildMitm(ctx, file, true)
 })
+
+// readSources looks into the folders of what mitm is built from: go test keeps a result for as long as
+// all that the test has opened stays as it is.
+func readSources() error {
+	for _, top := range []string{"bridge", "cmd", "detect", "internal", "layers", "mitm"} {
+		err := fs.WalkDir(os.DirFS(".."), top, func(_ string, _ fs.DirEntry, err error) error { return err })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // A mitm is our command, running for the length of a test.
 type mitm struct {
