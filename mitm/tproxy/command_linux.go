@@ -24,7 +24,7 @@ func (c command) path() (string, error) {
 			return file, nil
 		}
 	}
-	return "", fmt.Errorf("%s is not installed: on Debian it is in the package %s", c.name, map[string]string{"nft": "nftables", "ip": "iproute2"}[c.name])
+	return "", fmt.Errorf("%s is not installed: on Debian it is in the package %s", c.name, map[string]string{"nft": "nftables", "ip": "iproute2", "ss": "iproute2"}[c.name])
 }
 
 // run runs it and returns what it wrote to stdout.

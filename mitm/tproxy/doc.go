@@ -23,6 +23,9 @@
 // brought: those that exist when the rules come go on as they are. TPROXY of other hosts' connections does without the kernel's
 // table of connections; with it, a bit of the connection's mark, the same one, stands for those that were brought.
 //
+// What the kernel keeps of a connection that has ended (TIME_WAIT) would keep a client from using its port again where nothing is
+// brought any more: with the routes such sockets go, if their address is not this host's, by the program ss.
+//
 // The same mark is for answers to addresses that are not ours, where the proxy's connections seem to come from such ones
 // ([Rules.ForeignSource]).
 //

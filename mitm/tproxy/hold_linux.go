@@ -91,7 +91,11 @@ func (hold *Hold) release(ctx context.Context, h *host) error {
 	case hold.rules.FailClosed:
 		return nil
 	}
-	return h.run(ctx, command{name: "nft", args: []string{"-f", "-"}, stdin: hold.rules.released()})
+	err = h.run(ctx, command{name: "nft", args: []string{"-f", "-"}, stdin: hold.rules.released()})
+	if err == nil && hold.rules.diverts() {
+		err = h.forget(ctx)
+	}
+	return err
 }
 
 // Down takes the rules away as [Down] does, when nothing is brought to the proxy any more. Rules

@@ -151,11 +151,8 @@ func (h *host) apply(ctx context.Context, r Rules, owner string) error {
 	if err := h.set(r.settings()); err != nil {
 		return err
 	}
-	for _, f := range []Family{IPv4, IPv6} {
-		wanted := r.diverts() && r.Family.has(f)
-		if err := h.route(ctx, f, wanted); err != nil {
-			return err
-		}
+	if err := h.routes(ctx, func(f Family) bool { return r.diverts() && r.Family.has(f) }); err != nil {
+		return err
 	}
 	before := h.state.Owner
 	if err := h.own(owner); err != nil {
@@ -176,18 +173,32 @@ func (h *host) own(owner string) error {
 	return h.save()
 }
 
+// routes has the rules and routes of those families alone that are wanted. What fails does not keep it
+// from the rest.
+func (h *host) routes(ctx context.Context, wanted func(Family) bool) (err error) {
+	isLess := false
+	for _, f := range []Family{IPv4, IPv6} {
+		isGone, routeErr := h.route(ctx, f, wanted(f))
+		isLess, err = isLess || isGone, inOneLine(err, routeErr)
+	}
+	if isLess {
+		err = inOneLine(err, h.forget(ctx))
+	}
+	return err
+}
+
 // route adds the rule and the route of a family where they are missing, or takes them away.
-func (h *host) route(ctx context.Context, f Family, wanted bool) error {
+func (h *host) route(ctx context.Context, f Family, wanted bool) (isGone bool, err error) {
 	if _, err := os.Stat(procSys + "net/ipv6"); f == IPv6 && errors.Is(err, fs.ErrNotExist) {
-		return nil // the kernel knows nothing of it
+		return false, nil // the kernel knows nothing of it
 	}
 	priorities, err := listRules(ctx, f)
 	if err != nil {
-		return err
+		return false, err
 	}
 	hasRoute, err := listRoute(ctx, f)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var all []command
 	switch {
@@ -206,10 +217,10 @@ func (h *host) route(ctx context.Context, f Family, wanted bool) error {
 	}
 	for _, c := range all {
 		if err := h.run(ctx, c); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return !wanted && len(all) > 0, nil
 }
 
 func (h *host) down(ctx context.Context) error {
@@ -220,9 +231,7 @@ func (h *host) down(ctx context.Context) error {
 	case list != "":
 		err = h.run(ctx, command{name: "nft", args: []string{"delete", "table", "inet", tableName}})
 	}
-	for _, f := range []Family{IPv4, IPv6} {
-		err = inOneLine(err, h.route(ctx, f, false))
-	}
+	err = inOneLine(err, h.routes(ctx, func(Family) bool { return false }))
 	if restoreErr := h.restore(); restoreErr != nil {
 		return inOneLine(err, restoreErr)
 	}
