@@ -38,6 +38,8 @@ func TestTProxyHasOneOwner(t *testing.T) {
 	}
 	elsewhere := append([]string{"env", peers.NoRaceDelay, "HOME=" + t.TempDir(), "unshare", "--pid", "--fork", "--mount-proc", file}, second...)
 	l.router.isRefused(t, l.router.run(t, "", elsewhere...), heldWords)
+	others := inOwnRun(peers.Mitm(file, second...))
+	l.router.isRefused(t, l.router.run(t, "", append([]string{"env", peers.NoRaceDelay, "HOME=" + t.TempDir(), others.Name}, others.Args...)...), heldWords)
 	if res := l.router.mitm(t, "doctor", "--to", "9001"); !strings.Contains(res.Stdout, "the table inet mitm has other rules than these\n         do: end the mitm that holds the rules") {
 		t.Errorf("doctor says\n%s", res.Stdout)
 	}
@@ -65,6 +67,49 @@ func TestTProxyHasOneOwner(t *testing.T) {
 		t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
 	}
 	l.router.must(t, "tproxy", "up", "--to", "9001")
+}
+
+// inOwnRun has a program see nothing of what others have in /run, as in a container with its host's network.
+func inOwnRun(p peers.Program) peers.Program {
+	p.Name, p.Args = "unshare", append([]string{"--mount", "sh", "-ec", `mount -t tmpfs none /run && exec "$0" "$@"`, p.Name}, p.Args...)
+	return p
+}
+
+// Rules tell by themselves whose they are, whatever files who looks at them can see.
+func TestTProxyLeavesAStrangersRulesAlone(t *testing.T) {
+	inBothModes(t, func(t *testing.T, _ routed, mode string) {
+		for name, up := range map[string]func(*testing.T, routed){
+			"a proxy's": func(t *testing.T, l routed) {
+				startMitmAs(t, func(p peers.Program) peers.Program {
+					p = inOwnRun(p)
+					p.Namespace = string(l.router)
+					return p
+				}, "--listen", ":9000", "--transparent", mode, "--with-tproxy", "--interface", "wire", "--uid", "root", "--no-system-roots")
+			},
+			"an operator's": func(t *testing.T, l routed) {
+				l.router.must(t, "tproxy", "up", "--transparent", mode, "--to", "9000", "--interface", "wire", "--uid", "root")
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				l := newRouted(t)
+				first := newEnding(t, l, "--transparent", mode)
+				first.signal(t, syscall.SIGTERM)
+				up(t, l)
+				now := first.settled(t)
+				for _, o := range first.flows {
+					o.client.Close()
+					o.server.Close()
+				}
+				if code, err := first.Wait(t.Context()); code != 0 || err != nil {
+					t.Errorf("the first ended with %d, %v", code, err)
+				}
+				if diff := changes(now, first.settled(t)); len(diff) > 0 || strings.Contains(first.Stderr(), "WARN") {
+					t.Errorf("the first one's end changes\n%s\n%s", strings.Join(diff, "\n"), first.Stderr())
+				}
+			})
+		}
+	})
 }
 
 // One that has crashed owns nothing.

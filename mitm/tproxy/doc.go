@@ -15,7 +15,10 @@
 // switches were before, there is a file in /run/mitm, or in XDG_RUNTIME_DIR where /run can't be written to, one for each
 // network namespace. So a program that ended without taking its rules back does no harm that Down can't undo. Of two programs
 // that want rules at once the second is refused, unless the first one has released its own: then it takes their place, and the
-// first one's Down leaves everything to it. A table inet mitm that has another comment than ours stays as it is (the kernel
+// first one's Down leaves everything to it. Two that do not see each other's files may leave a switch to the one that has turned it.
+// Who holds the rules has the abstract Unix socket @mitm-tproxy, and its name is in the table's comment: any program of the
+// network namespace can have that socket, and so keep others from holding rules.
+// A table inet mitm that has another comment than ours stays as it is (the kernel
 // keeps comments since Linux 5.10).
 //
 // TPROXY is as the kernel describes it (Documentation/networking/tproxy.rst): packets whose socket is on this host get a

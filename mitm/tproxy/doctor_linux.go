@@ -102,7 +102,7 @@ func (r Rules) checkKernel(ctx context.Context) Finding {
 
 func (r Rules) checkTable(ctx context.Context, up string) Finding {
 	list, err := listTable(ctx)
-	if held, heldErr := looksHeld(); held {
+	if held, heldErr := isHeld(); held {
 		up = "end the mitm that holds the rules, or give it these flags"
 	} else {
 		err = cmp.Or(err, heldErr)

@@ -118,12 +118,30 @@ func isListed(list, script string) bool {
 // hasComment reports whether a table that nft lists has the comment of the one in the script.
 func hasComment(list, script string) bool {
 	_, wanted, _ := strings.Cut(script, "comment ")
-	wanted, _, _ = strings.Cut(wanted, "\n")
-	return strings.Contains(list, "comment "+wanted)
+	wanted, _, _ = strings.Cut(wanted, "\"\n")
+	found := ourComment.FindString(list)
+	return found != "" && strings.HasPrefix(found, "\tcomment "+wanted)
 }
 
-// ourComment is that of each table of ours.
-var ourComment = regexp.MustCompile(`\tcomment "mitm [0-9a-f]{16}"`)
+// ourComment is that of each table of ours. While a proxy holds it, the proxy's name is in there.
+var ourComment = regexp.MustCompile(`\tcomment "mitm [0-9a-f]{16}(?: ([A-Z2-7]+))?"`)
+
+// owned is a script with an owner's name in the comment; empty: there is none.
+func owned(script, owner string) string {
+	if owner == "" {
+		return script
+	}
+	found := ourComment.FindString(script)
+	return strings.Replace(script, found, strings.TrimSuffix(found, `"`)+" "+owner+`"`, 1)
+}
+
+// ownerOf is whom a table that nft lists belongs to. One that is an operator's has no owner, and neither has a foreign one.
+func ownerOf(list string) string {
+	if found := ourComment.FindStringSubmatch(list); found != nil {
+		return found[1]
+	}
+	return ""
+}
 
 // isForeign reports whether a table with our name, as nft lists it, is not ours.
 func isForeign(list string) bool { return list != "" && !ourComment.MatchString(list) }

@@ -73,10 +73,11 @@ func TestIsListed(t *testing.T) {
 		name, list string
 		want       bool
 	}{
-		{"the same", "comment " + comment + objects, true},
-		{"a rule less", "comment " + comment + strings.Replace(objects, " # handle 1", "", 1), false},
-		{"a rule more", "comment " + comment + objects + " # handle 9", false},
-		{"another comment", `comment "mitm 0000000000000000"` + objects, false},
+		{"the same", "\tcomment " + comment + objects, true},
+		{"the same, of a proxy", "\tcomment " + strings.TrimSuffix(comment, `"`) + ` ABC"` + objects, true},
+		{"a rule less", "\tcomment " + comment + strings.Replace(objects, " # handle 1", "", 1), false},
+		{"a rule more", "\tcomment " + comment + objects + " # handle 9", false},
+		{"another comment", "\tcomment \"mitm 0000000000000000\"" + objects, false},
 	} {
 		if got := isListed(tt.list, script); got != tt.want {
 			t.Errorf("%s: isListed = %v (size %d), want %v", tt.name, got, size(script), tt.want)
@@ -91,6 +92,7 @@ func TestATableIsOursByItsComment(t *testing.T) {
 	}{
 		{"none", "", false},
 		{"ours", "table inet mitm { # handle 7\n\tcomment \"mitm 385c880d5360fdec\"\n\n\tchain pass {\n", false},
+		{"a proxy's of ours", "table inet mitm { # handle 7\n\tcomment \"mitm 385c880d5360fdec ABC234\"\n\n\tchain pass {\n", false},
 		{"without a comment", "table inet mitm { # handle 7\n\tchain pass {\n", true},
 		{"with another comment", "table inet mitm { # handle 7\n\tcomment \"mitm of a kind\"\n", true},
 		{"with more than ours", "table inet mitm { # handle 7\n\tcomment \"mitm 385c880d5360fdec or so\"\n", true},
@@ -98,6 +100,21 @@ func TestATableIsOursByItsComment(t *testing.T) {
 	} {
 		if got := isForeign(tt.list); got != tt.want {
 			t.Errorf("%s: isForeign = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestATableHasTheOwnerOfItsScript(t *testing.T) {
+	script := Rules{Mode: Redirect, Port: 1}.Script()
+	for _, owner := range []string{"", "ABC234"} {
+		owned := owned(script, owner)
+		if got := ownerOf(owned); got != owner || isForeign(owned) || !hasComment(owned, script) || strings.Count(owned, "\n") != strings.Count(script, "\n") {
+			t.Errorf("ownerOf = %q, want %q\n%s", got, owner, owned)
+		}
+	}
+	for _, list := range []string{"", "\tcomment \"mitm ABC\"\n", "\tcomment \"mitm 385c880d5360fdec abc\"\n"} {
+		if got := ownerOf(list); got != "" {
+			t.Errorf("ownerOf(%q) = %q", list, got)
 		}
 	}
 }

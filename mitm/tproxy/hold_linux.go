@@ -4,26 +4,20 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"slices"
 	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 // Hold is a proxy's hold on the rules of its network namespace. There is one at a time; it ends
 // with the process at the latest, but the rules do not. It is safe for concurrent use.
 type Hold struct {
 	rules Rules
-	owner string // as the state has it
+	owner string // as the table has it
 	log   *slog.Logger
 
 	mu    sync.Mutex
-	claim *os.File // locked while nobody else may put up rules; nil once released
+	claim *os.File // open while nobody else may put up rules; nil once released
 	lost  bool     // somebody else has taken the rules away, which was said
 }
 
@@ -51,7 +45,7 @@ func (r Rules) Up(ctx context.Context, log *slog.Logger) (*Hold, error) {
 		return nil, err
 	}
 	if err := h.replace(ctx, hold.rules, hold.owner); err != nil {
-		return nil, errors.Join(err, giveUp(hold.claim))
+		return nil, errors.Join(err, hold.claim.Close())
 	}
 	return hold, nil
 }
@@ -85,13 +79,13 @@ func (hold *Hold) release(ctx context.Context, h *host) error {
 	switch {
 	case err != nil:
 		return err
-	case !hold.isOurs(h) || !hasComment(list, hold.rules.Script()):
+	case ownerOf(list) != hold.owner || !hasComment(list, hold.rules.Script()):
 		hold.warn()
 		return nil
 	case hold.rules.FailClosed:
 		return nil
 	}
-	err = h.run(ctx, command{name: "nft", args: []string{"-f", "-"}, stdin: hold.rules.released()})
+	err = h.run(ctx, command{name: "nft", args: []string{"-f", "-"}, stdin: owned(hold.rules.released(), hold.owner)})
 	if err == nil && hold.rules.diverts() {
 		err = h.forget(ctx)
 	}
@@ -108,13 +102,30 @@ func (hold *Hold) Down(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if err == nil && !hold.isOurs(h) {
-		if hold.claim != nil {
-			hold.warn()
-		}
-		return hold.giveUp()
+	isTheirs, theirsErr := hold.isTheirs(ctx)
+	err = inOneLine(err, theirsErr)
+	if !isTheirs {
+		err = inOneLine(err, h.down(ctx))
 	}
-	return inOneLine(inOneLine(err, h.down(ctx)), hold.giveUp())
+	return inOneLine(err, hold.giveUp())
+}
+
+// isTheirs reports whether rules that are up, or about to be, are another proxy's or an operator's. Where there is no
+// table any more, the rest may be ours still.
+func (hold *Hold) isTheirs(ctx context.Context) (bool, error) {
+	if hold.claim == nil {
+		if held, err := isHeld(); err != nil || held {
+			return held, err
+		}
+	}
+	list, err := listTable(ctx)
+	if err != nil || ownerOf(list) == hold.owner {
+		return false, err
+	}
+	if hold.claim != nil {
+		hold.warn()
+	}
+	return list != "" && !isForeign(list), nil
 }
 
 // giveUp lets others put up rules.
@@ -124,120 +135,12 @@ func (hold *Hold) giveUp() error {
 	if f == nil {
 		return nil
 	}
-	return giveUp(f)
+	return f.Close()
 }
-
-func (hold *Hold) isOurs(h *host) bool { return h.state.Owner == hold.owner }
 
 func (hold *Hold) warn() {
 	if !hold.lost {
 		hold.log.Warn("the kernel's rules are not those of this process any more: somebody else has taken them away, or changed them")
 	}
 	hold.lost = true
-}
-
-var errHeld = errors.New("the kernel's rules here are held by a mitm that runs: end it first")
-
-// claim locks a file for as long as this process lives and keeps it open, whatever becomes of the process.
-// That the file is there says nothing. All that is done with it is done under lock.
-func claim() (*os.File, error) {
-	files, err := stateFiles(".lock")
-	if err != nil {
-		return nil, err
-	}
-	var refused error
-	for _, file := range files {
-		f, err := openOrMake(file)
-		if err != nil {
-			refused = err
-			continue
-		}
-		if err = flock(f, unix.LOCK_EX|unix.LOCK_NB); err == nil {
-			return f, nil
-		}
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errHeld
-		}
-		return nil, fmt.Errorf("lock %s: %w", file, err)
-	}
-	return nil, fmt.Errorf("state: %w", refused)
-}
-
-func openOrMake(file string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, err
-	}
-	return os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
-}
-
-// giveUp removes a file that was claimed.
-func giveUp(f *os.File) error {
-	return errors.Join(os.Remove(f.Name()), f.Close())
-}
-
-// looksHeld is isHeld for who makes nothing: without a file nothing is held.
-func looksHeld() (bool, error) {
-	files, err := stateFiles(".lock")
-	if err != nil {
-		return false, err
-	}
-	isThere := func(file string) bool { _, err := os.Stat(file); return err == nil }
-	if !slices.ContainsFunc(files, isThere) {
-		return false, nil
-	}
-	unlock, err := lock()
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
-	return isHeld()
-}
-
-// isHeld reports whether somebody who lives has claimed the rules. A file that a dead one has left
-// goes.
-func isHeld() (bool, error) {
-	files, err := stateFiles(".lock")
-	if err != nil {
-		return false, err
-	}
-	for _, file := range files {
-		f, err := os.OpenFile(file, os.O_RDWR, 0)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		err = flock(f, unix.LOCK_EX|unix.LOCK_NB)
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			f.Close()
-			return true, nil
-		}
-		if err = errors.Join(err, giveUp(f)); err != nil {
-			return false, err
-		}
-	}
-	return false, nil
-}
-
-func flock(f *os.File, how int) error {
-	for {
-		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
-// stateFiles are the files of this network namespace with an ending, the first choice first.
-func stateFiles(ending string) ([]string, error) {
-	name, err := stateName()
-	if err != nil {
-		return nil, err
-	}
-	var files []string
-	for _, dir := range stateDirs() {
-		files = append(files, filepath.Join(dir, name+ending))
-	}
-	return files, nil
 }

@@ -13,7 +13,6 @@ import (
 
 // state is what must be remembered until the rules are taken back.
 type state struct {
-	Owner   string   `json:"owner,omitempty"` // of the rules, while a proxy runs; empty: an operator
 	Changes []change `json:"changes"`
 }
 
@@ -54,7 +53,7 @@ func stateName() (string, error) {
 
 // findState reads the state of this network namespace. There need not be one: then file is empty.
 func findState() (s state, file string, err error) {
-	files, err := stateFiles(".json")
+	files, err := stateFiles()
 	if err != nil {
 		return state{}, "", err
 	}
@@ -85,7 +84,7 @@ func (s state) save(file string) (string, error) {
 	if file != "" {
 		return file, writeWhole(file, content)
 	}
-	files, err := stateFiles(".json")
+	files, err := stateFiles()
 	if err != nil {
 		return "", err
 	}
@@ -134,4 +133,25 @@ func lock() (unlock func(), err error) {
 		return func() { f.Close() }, nil
 	}
 	return func() {}, nil
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// stateFiles are where this network namespace's state may be, the first choice first.
+func stateFiles() ([]string, error) {
+	name, err := stateName()
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, dir := range stateDirs() {
+		files = append(files, filepath.Join(dir, name+".json"))
+	}
+	return files, nil
 }

@@ -39,7 +39,7 @@ func (r Rules) Apply(ctx context.Context, show func(line string)) error {
 	return h.replace(ctx, r, "")
 }
 
-// replace puts up the rules of an owner, or leaves things as they were.
+// replace puts up the rules of an owner, of whom there need not be one, or leaves things as they were.
 func (h *host) replace(ctx context.Context, r Rules, owner string) error {
 	list, err := listTable(ctx)
 	if err != nil {
@@ -154,23 +154,7 @@ func (h *host) apply(ctx context.Context, r Rules, owner string) error {
 	if err := h.routes(ctx, func(f Family) bool { return r.diverts() && r.Family.has(f) }); err != nil {
 		return err
 	}
-	before := h.state.Owner
-	if err := h.own(owner); err != nil {
-		return err
-	}
-	if err := h.run(ctx, command{name: "nft", args: []string{"-f", "-"}, stdin: r.Script()}); err != nil {
-		return inOneLine(err, h.own(before))
-	}
-	return nil
-}
-
-// own notes whose rules are up.
-func (h *host) own(owner string) error {
-	if h.state.Owner == owner {
-		return nil
-	}
-	h.state.Owner = owner
-	return h.save()
+	return h.run(ctx, command{name: "nft", args: []string{"-f", "-"}, stdin: owned(r.Script(), owner)})
 }
 
 // routes has the rules and routes of those families alone that are wanted. What fails does not keep it
