@@ -172,9 +172,26 @@ func TestDoctorLeavesWhatItCanNotKnow(t *testing.T) {
 	finds("look", "net.ipv4.conf.wire.rp_filter is strict: the kernel drops clients that are not of 198.51.100.0/24", 0)
 	l.router.configure(t, "route add default via 198.51.100.2")
 	finds("ok", "net.ipv4.conf.wire.rp_filter is strict, and the default route leads there", 0)
-	finds("ok", "no chain of nftables drops by default what comes in", 0)
+	finds("ok", "no chain of nftables drops what comes in", 0)
 	l.router.nft(t, "table inet fire {\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n")
 	finds("look", "chain inet fire forward drops what it does not accept: what is left alone", 0)
+	l.router.nft(t, `table inet wall {
+	chain input {
+		type filter hook input priority filter + 10; policy accept;
+		ct state { established, related } accept
+		tcp dport 22 accept
+		reject with icmpx admin-prohibited
+	}
+	chain forward {
+		type filter hook forward priority filter + 10; policy accept;
+		jump more
+	}
+	chain more {
+	}
+}
+`)
+	finds("look", "chain inet wall input may drop what it does not accept first: what is brought", 0)
+	finds("look", "chain inet wall forward may drop what it does not accept first: what is left alone", 0)
 	args[3] = "wire,wifi0"
 	finds("problem", "there is no interface wifi0", 1)
 }

@@ -258,7 +258,7 @@ func (r Rules) checkFirewall(ctx context.Context) []Finding {
 		}
 	}
 	if len(findings) == 0 {
-		findings = append(findings, ok("no chain of nftables drops by default what comes in"))
+		findings = append(findings, ok("no chain of nftables drops what comes in"))
 	}
 	for _, names := range []string{"ip_tables_names", "ip6_tables_names"} {
 		if tables, err := os.ReadFile("/proc/thread-self/net/" + names); err == nil && strings.Contains(string(tables), "filter\n") {

@@ -7,12 +7,14 @@ import (
 	"strings"
 )
 
-// A dropper is a chain of somebody else that drops what no rule of it accepts.
+// A dropper is a chain of somebody else by which the kernel asks about packets, and that drops what no rule of
+// it accepts, or has rules that may.
 type dropper struct {
 	Family string
 	Table  string
 	Name   string
 	Hook   string
+	Policy string
 	rules  []rule
 }
 
@@ -26,7 +28,7 @@ type rule []map[string]json.RawMessage
 func parseDroppers(list []byte) ([]dropper, error) {
 	var all struct {
 		NFTables []struct {
-			Chain *struct{ Family, Table, Name, Hook, Policy string }
+			Chain *dropper
 			Rule  *struct {
 				Family, Table, Chain string
 				Expr                 rule
@@ -38,8 +40,8 @@ func parseDroppers(list []byte) ([]dropper, error) {
 	}
 	var found []dropper
 	for _, object := range all.NFTables {
-		if c := object.Chain; c != nil && c.Policy == "drop" {
-			found = append(found, dropper{Family: c.Family, Table: c.Table, Name: c.Name, Hook: c.Hook})
+		if c := object.Chain; c != nil && c.Hook != "" && !(c.Family == "inet" && c.Table == tableName) {
+			found = append(found, *c)
 		}
 		r := object.Rule
 		if r == nil {
@@ -51,7 +53,31 @@ func parseDroppers(list []byte) ([]dropper, error) {
 			}
 		}
 	}
-	return found, nil
+	return slices.DeleteFunc(found, func(d dropper) bool { return !d.drops() && !slices.ContainsFunc(d.rules, rule.mayDrop) }), nil
+}
+
+// drops reports whether the chain drops what no rule of it decides about.
+func (d dropper) drops() bool { return d.Policy == "drop" }
+
+// mayDrop reports whether a rule drops, or leaves it to other chains and programs.
+func (r rule) mayDrop() bool {
+	return slices.ContainsFunc(r, func(s map[string]json.RawMessage) bool {
+		for _, name := range []string{"drop", "reject", "jump", "goto", "vmap", "queue"} {
+			if s[name] != nil {
+				return true
+			}
+		}
+		var xt struct{ Type, Name string } // of iptables
+		err := json.Unmarshal(s["xt"], &xt)
+		return err == nil && xt.Type == "target" && !strings.HasSuffix(xt.Name, "LOG")
+	})
+}
+
+// onlyWatches reports whether a rule lets all packets go on as they are.
+func (r rule) onlyWatches() bool {
+	return !slices.ContainsFunc(r, func(s map[string]json.RawMessage) bool {
+		return s["match"] == nil && s["counter"] == nil && s["log"] == nil && s["limit"] == nil
+	})
 }
 
 // concerns reports whether the rules' connections pass the chain.
@@ -116,24 +142,30 @@ func (r Rules) opening(d dropper) string {
 // diagnose says what becomes in the chain of what is brought to the proxy, or, where it is forwarded, of
 // what is left alone. Which rule of a firewall accepts what can't be said in general.
 func (r Rules) diagnose(d dropper) Finding {
-	const drops = "%s drops what it does not accept"
+	drops := d.String() + " drops what it does not accept"
+	if !d.drops() {
+		drops = d.String() + " may drop what it does not accept first"
+	}
 	if d.Hook == "forward" {
-		return look(fmt.Sprintf(drops+": what is left alone must be accepted there, to and fro", d), fmt.Sprintf("nft list %s", d))
+		return look(drops+": what is left alone must be accepted there, to and fro", fmt.Sprintf("nft list %s", d))
 	}
 	isClosed := func(s sign) bool { return !d.accepts(s.listed) }
 	switch {
 	case len(d.rules) == 0:
-		return problem(fmt.Sprintf(drops+", which is everything: what is brought to the proxy, too", d), r.opening(d))
+		return problem(drops+", which is everything: what is brought to the proxy, too", r.opening(d))
 	case !slices.ContainsFunc(r.signs(), isClosed):
-		return ok(fmt.Sprintf(drops+": what is brought to the proxy is accepted there", d))
+		return ok(drops + ": what is brought to the proxy is accepted there")
 	}
-	return look(fmt.Sprintf(drops+": what is brought to the proxy must be accepted there", d), r.opening(d))
+	return look(drops+": what is brought to the proxy must be accepted there", r.opening(d))
 }
 
 // accepts reports whether a rule accepts what matches, whatever else it is, before one that does
-// anything else than accept.
+// anything else than accept or watch.
 func (d dropper) accepts(listed string) bool {
 	for _, rule := range d.rules {
+		if rule.onlyWatches() {
+			continue
+		}
 		if !slices.ContainsFunc(rule, func(s map[string]json.RawMessage) bool { return s["accept"] != nil }) {
 			return false
 		}

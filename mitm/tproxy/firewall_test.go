@@ -9,6 +9,8 @@ import (
 const (
 	inputChain  = `{"chain": {"family": "inet", "table": "f", "name": "input", "handle": 1, "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}}`
 	tablesChain = `{"chain": {"family": "ip", "table": "filter", "name": "INPUT", "handle": 1, "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}}`
+	openChain   = `{"chain": {"family": "inet", "table": "f", "name": "input", "handle": 1, "type": "filter", "hook": "input", "prio": 10, "policy": "accept"}}`
+	openForward = `{"chain": {"family": "inet", "table": "f", "name": "input", "handle": 1, "type": "filter", "hook": "forward", "prio": 10, "policy": "accept"}}`
 	forward     = `{"chain": {"family": "ip6", "table": "f", "name": "fwd", "handle": 1, "type": "filter", "hook": "forward", "prio": 0, "policy": "drop"}}`
 	accepting   = `{"chain": {"family": "inet", "table": "g", "name": "input", "handle": 1, "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}}`
 	plainChain  = `{"chain": {"family": "inet", "table": "f", "name": "more", "handle": 5}}`
@@ -20,6 +22,13 @@ const (
 	xtMatch    = `{"xt": {"type": "match", "name": "conntrack"}}`
 	counter    = `{"counter": {"packets": 0, "bytes": 0}}`
 	accept     = `{"accept": null}`
+	logs       = `{"log": {"prefix": "seen"}}`
+	logsXT     = `{"xt": {"type": "target", "name": "LOG"}}`
+	setMark0   = `{"mangle": {"key": {"meta": {"key": "mark"}}, "value": 0}}`
+	reject     = `{"reject": {"type": "icmpx", "expr": "admin-prohibited"}}`
+	rejectXT   = `{"xt": {"type": "target", "name": "REJECT"}}`
+	gotoMore   = `{"goto": {"target": "more"}}`
+	byState    = `{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ["invalid", {"drop": null}]]}}}`
 	drop       = `{"drop": null}`
 	jumpToMore = `{"jump": {"target": "more"}}`
 )
@@ -59,6 +68,17 @@ func TestWhatAFirewallMeansForTheRules(t *testing.T) {
 		{"a jump before it", tproxy, []string{inputChain, inputRule(jumpToMore), inputRule(markMatch, accept)}, Look},
 		{"a rule of another chain", tproxy, []string{inputChain, plainChain, strings.Replace(inputRule(markMatch, accept), `"chain": "input"`, `"chain": "more"`, 1)}, Problem},
 		{"what is forwarded", tproxy, []string{forward}, Look},
+		{"a rule that counts before it", tproxy, []string{inputChain, inputRule(fromMatch, counter, logs), inputRule(markMatch, accept)}, OK},
+		{"a rule that changes marks before it", tproxy, []string{inputChain, inputRule(setMark0), inputRule(markMatch, accept)}, Look},
+		{"an open chain that ends in a rejection", tproxy, []string{openChain, inputRule(xtMatch, accept), inputRule(reject)}, Look},
+		{"an open chain that rejects in the way of iptables", tproxy, []string{openChain, inputRule(rejectXT)}, Look},
+		{"an open chain that drops", tproxy, []string{openChain, inputRule(fromMatch, counter, drop)}, Look},
+		{"an open chain that jumps", tproxy, []string{openChain, inputRule(jumpToMore)}, Look},
+		{"an open chain that goes to another", tproxy, []string{openChain, inputRule(gotoMore)}, Look},
+		{"an open chain with a map of verdicts", tproxy, []string{openChain, inputRule(byState)}, Look},
+		{"an open chain that drops after a rule for the mark", tproxy, []string{openChain, inputRule(markMatch, accept), inputRule(drop)}, OK},
+		{"an open chain that drops before a rule for the mark", tproxy, []string{openChain, inputRule(byState), inputRule(markMatch, accept)}, Look},
+		{"an open chain where what is forwarded may be dropped", tproxy, []string{openForward, inputRule(markMatch, accept), inputRule(jumpToMore)}, Look},
 	} {
 		droppers, err := parseDroppers(ruleset(tt.objects...))
 		if err != nil || len(droppers) != 1 {
@@ -72,9 +92,16 @@ func TestWhatAFirewallMeansForTheRules(t *testing.T) {
 }
 
 func TestParseDroppersLeavesOutWhatDropsNothing(t *testing.T) {
-	droppers, err := parseDroppers(ruleset(accepting, plainChain, inputRule(markMatch, drop)))
-	if err != nil || len(droppers) != 0 {
-		t.Errorf("parseDroppers: %v, %v", droppers, err)
+	ours := strings.NewReplacer(`"table": "f"`, `"table": "mitm"`)
+	for name, objects := range map[string][]string{
+		"an open chain, and another one's rule": {accepting, plainChain, inputRule(markMatch, drop)},
+		"an open chain that accepts and looks":  {openChain, inputRule(fromMatch, accept), inputRule(counter, logs), inputRule(xtMatch, logsXT)},
+		"a chain that others jump to":           {plainChain, strings.Replace(inputRule(drop), `"chain": "input"`, `"chain": "more"`, 1)},
+		"a chain of ours":                       {ours.Replace(inputChain), ours.Replace(inputRule(reject))},
+	} {
+		if droppers, err := parseDroppers(ruleset(objects...)); err != nil || len(droppers) != 0 {
+			t.Errorf("%s: parseDroppers: %v, %v", name, droppers, err)
+		}
 	}
 	text := ruleset(inputChain, inputRule(markMatch, accept))
 	for n := range text {
