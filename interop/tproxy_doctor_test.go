@@ -235,3 +235,38 @@ func TestDoctorNoticesWhatIsNoLongerThere(t *testing.T) {
 		}
 	})
 }
+
+// With TPROXY doctor warns of a bridge that has its packets filtered, as Docker wants it, and its advice is enough. REDIRECT
+// needs none.
+func TestDoctorKnowsBridges(t *testing.T) {
+	inBothModes(t, func(t *testing.T, l routed, mode string) {
+		const web = 8001
+		l.router.configure(t, "addr flush dev wire", "link add bridge type bridge", "link set wire master bridge", "link set bridge addrgenmode none",
+			"link set bridge up", "addr add 198.51.100.1/24 dev bridge", "addr add 2001:db8:1::1/64 dev bridge nodad")
+		l.router.succeed(t, "ip", "link", "set", "bridge", "type", "bridge", "nf_call_ip6tables", "1")
+		l.router.succeed(t, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1", "net.bridge.bridge-nf-call-ip6tables=0")
+		l.serve(t, web)
+		m := l.transparently(t, mode, "--with-tproxy", "--interface", "bridge")
+		doctor := []string{"--transparent", mode, "--to", "9000", "--interface", "bridge"}
+		_, all := l.router.diagnose(t, m.Dir, doctor)
+		warned := 0
+		for _, f := range all {
+			if f.verdict == "problem" && strings.HasPrefix(f.what, "the bridge bridge hands packets") {
+				l.router.follow(t, m.Dir, f.fix)
+				warned++
+			}
+		}
+		if want := map[string]int{"redirect": 0, "tproxy": len(protocolFamilies())}[mode]; warned != want {
+			t.Errorf("it warns %d times, want %d: %v", warned, want, all)
+		}
+		if res, _ := l.router.diagnose(t, m.Dir, doctor); strings.Contains(res.Stdout, "the bridge") {
+			t.Errorf("it is not content\n%s", res.Stdout)
+		}
+		for _, f := range protocolFamilies() {
+			l.clients.succeed(t, append([]string{"curl"}, curlArgs(f.status(web))...)...)
+			if flow := m.flow(t); flow.Target != net.JoinHostPort(f.server, fmt.Sprint(web)) {
+				t.Errorf("flow %+v", flow)
+			}
+		}
+	})
+}

@@ -16,7 +16,7 @@ import (
 
 const doctorHelp = `Checks what transparent mode needs on this host, for the same flags as mitm tproxy up:
 rights, programs, the kernel's features, rules, routes, switches, somebody who listens,
-firewalls, and the CA. It changes nothing. Each check is a line; what is wrong is
+firewalls, bridges, and the CA. It changes nothing. Each check is a line; what is wrong is
 followed by one with the command that helps, and what only you can tell begins with
 "look". The exit code is 0 if nothing is wrong.
 

@@ -24,7 +24,8 @@
 // TPROXY is as the kernel describes it (Documentation/networking/tproxy.rst): packets whose socket is on this host get a
 // mark, by which a routing rule says that every address is local. Whatever the mode, only connections that begin are
 // brought: those that exist when the rules come go on as they are. TPROXY of other hosts' connections does without the kernel's
-// table of connections; with it, a bit of the connection's mark, the same one, stands for those that were brought.
+// table of connections; with it, a bit of the connection's mark, the same one, stands for those that were brought. What comes in
+// by a bridge that hands its packets to nftables (net.bridge.bridge-nf-call-iptables, usual with Docker) TPROXY can't bring.
 //
 // What the kernel keeps of a connection that has ended (TIME_WAIT) would keep a client from using its port again where nothing is
 // brought any more: with the routes such sockets go, if their address is not this host's, by the program ss.

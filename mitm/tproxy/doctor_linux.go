@@ -3,7 +3,9 @@ package tproxy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -45,6 +47,9 @@ func (r Rules) Diagnose(ctx context.Context, up string) []Finding {
 	all = append(all, r.checkSettings()...)
 	if r.forwarded() && r.Family.has(IPv4) {
 		all = append(all, r.checkFilters(ctx)...)
+	}
+	if r.forwarded() && r.Mode == TPROXY {
+		all = append(all, r.checkBridges(ctx)...)
 	}
 	if r.ForeignSource {
 		all = append(all, look("what servers send to addresses that are not ours must come here", "look at the servers' routes: this host must be on the way back to their clients"))
@@ -142,13 +147,6 @@ func checkRoutes(ctx context.Context, f Family) []Finding {
 	return append(all, ok(fmt.Sprintf("table %d has a route of %s to this host", routeTable, name)))
 }
 
-func familyName(f Family) string {
-	if f == IPv6 {
-		return "IPv6"
-	}
-	return "IPv4"
-}
-
 // checkSettings checks the switches.
 func (r Rules) checkSettings() []Finding {
 	var all []Finding
@@ -224,6 +222,25 @@ func (r Rules) checkFilters(ctx context.Context) []Finding {
 	}
 	if len(findings) == 0 {
 		return []Finding{ok("net.ipv4.conf.*.rp_filter is not strict where clients come in")}
+	}
+	return findings
+}
+
+// checkBridges looks at those where clients may come in. Without the switches there is nothing of the kind.
+func (r Rules) checkBridges(ctx context.Context) []Finding {
+	c := command{name: "ip", args: []string{"-d", "-j", "link", "show", "type", "bridge"}}
+	out, err := c.run(ctx)
+	bridges, parseErr := parseBridges(out)
+	if err := cmp.Or(err, parseErr); err != nil {
+		return []Finding{problem(err.Error(), c.String())}
+	}
+	var findings []Finding
+	for _, f := range r.families() {
+		all, err := readSys(callFile(f))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return []Finding{problem(err.Error(), "mount /proc")}
+		}
+		findings = append(findings, r.bridged(f, bridges, all)...)
 	}
 	return findings
 }

@@ -41,6 +41,13 @@ func ok(what string) Finding           { return Finding{Verdict: OK, What: what}
 func problem(what, fix string) Finding { return Finding{Problem, what, fix} }
 func look(what, fix string) Finding    { return Finding{Look, what, fix} }
 
+func familyName(f Family) string {
+	if f == IPv6 {
+		return "IPv6"
+	}
+	return "IPv4"
+}
+
 // listener is the address of a socket that listens, as far as it matters here.
 type listener struct{ any, loopback bool }
 
