@@ -89,7 +89,7 @@ func ruleSets() []struct{ name, flags, want string } {
 		{"redirect", "--transparent redirect --to 9000", `iifname != "lo" meta l4proto tcp redirect to :9000`},
 		{"redirect with choices", "--transparent redirect --ports 80,443 --interface wire --exclude 10.0.0.0/8,10.1.0.0/16,fd00::/8", `iifname "wire" tcp dport { 80, 443 } redirect to :8080`},
 		{"redirect of local connections", "--transparent redirect --uid 65534 --family ipv6", "meta skuid 65534 meta nfproto ipv6 meta l4proto tcp redirect to :8080"},
-		{"redirect and the clients' addresses", "--transparent redirect --usesrc client", "socket transparent 1 notrack"},
+		{"redirect and the clients' addresses", "--transparent redirect --usesrc client", "ct original zone set 7746"},
 		{"tproxy", "--transparent tproxy --to 9100 --mark 42", `meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :9100 meta mark set meta mark | 0x02000000 goto handed`},
 		{"tproxy with choices", "--interface wire,out --ports 1-1024 --family ipv4", `meta nfproto ipv4 tcp dport 1-1024 goto hand`},
 		{"tproxy of local connections", "--uid 0,65534", "ct state new meta skuid { 0, 65534 }"},
