@@ -66,12 +66,20 @@ func versions() []string {
 		{"tinyproxy", "-v"},
 		{"tshark", "--version"},
 	} {
-		text, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-		first, _, _ := strings.Cut(string(text), "\n")
-		if err != nil && first == "" {
-			first = err.Error()
-		}
-		list = append(list, args[0]+": "+strings.TrimSpace(first))
+		list = append(list, args[0]+": "+versionOf(exec.Command(args[0], args[1:]...)))
 	}
 	return list
+}
+
+// versionOf is the first line that a program writes: some write it to stderr, and others warnings.
+func versionOf(cmd *exec.Cmd) string {
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	for _, text := range []string{out.String(), errOut.String()} {
+		if first, _, _ := strings.Cut(strings.TrimSpace(text), "\n"); first != "" {
+			return first
+		}
+	}
+	return fmt.Sprint(err)
 }
