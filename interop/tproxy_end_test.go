@@ -208,9 +208,7 @@ func TestTProxyEndsBeforeItBegins(t *testing.T) {
 				if res.Code != 0 || res.Stderr != "" {
 					t.Errorf("exit code %d\n%s", res.Code, res.Stderr)
 				}
-				if diff := changes(before, n.network(t)); len(diff) > 0 {
-					t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
-				}
+				n.isStill(t, before)
 			})
 		}
 	}
@@ -236,9 +234,7 @@ func TestTProxyEndsInATerminal(t *testing.T) {
 	if res.Code != 0 || strings.Contains(res.Stderr, "mitm: ") {
 		t.Errorf("exit code %d\n%s", res.Code, res.Stderr)
 	}
-	if diff := changes(before, n.network(t)); len(diff) > 0 {
-		t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
-	}
+	n.isStill(t, before)
 }
 
 // Whose output nobody reads any more ends as by a signal, and what is up or down is so entirely.
@@ -263,16 +259,12 @@ func TestTProxyEndsWithItsReader(t *testing.T) {
 	}
 	for _, mode := range []string{"redirect", "tproxy"} {
 		unread("--listen", ":9000", "--transparent", mode, "--with-tproxy", "-v")
-		if diff := changes(before, n.network(t)); len(diff) > 0 {
-			t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
-		}
+		n.isStill(t, before)
 		unread("tproxy", "up", "--transparent", mode)
 		n.must(t, "tproxy", "down")
 		n.must(t, "tproxy", "up", "--transparent", mode)
 		unread("tproxy", "down")
-		if diff := changes(before, n.network(t)); len(diff) > 0 {
-			t.Errorf("down leaves\n%s", strings.Join(diff, "\n"))
-		}
+		n.isStill(t, before)
 	}
 }
 

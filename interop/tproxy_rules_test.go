@@ -47,6 +47,14 @@ for version in -4 -6; do ip $version rule; ip $version route show table all; don
 cd /proc/sys/net && grep -rs . . | grep -v nf_conntrack_count | sort`)
 }
 
+// isStill wants the network to be as it was.
+func (n namespace) isStill(t *testing.T, before string) {
+	t.Helper()
+	if diff := changes(before, n.network(t)); len(diff) > 0 {
+		t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
+	}
+}
+
 // changes are the lines that two networks do not share.
 func changes(before, after string) []string {
 	var all []string
@@ -123,9 +131,7 @@ func TestTProxyUpTwiceIsOnceAndDownLeavesNothing(t *testing.T) {
 				t.Errorf("a second time changes\n%s", strings.Join(diff, "\n"))
 			}
 			n.must(t, "tproxy", "down")
-			if diff := changes(before, n.network(t)); len(diff) > 0 {
-				t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
-			}
+			n.isStill(t, before)
 			if shown := n.must(t, append([]string{"tproxy", "down"}, flags...)...); shown != "" {
 				t.Errorf("a second time there is something to take away:\n%s", shown)
 			}
@@ -160,9 +166,7 @@ func TestTProxyUpChangesItsMind(t *testing.T) {
 		t.Errorf("something of TPROXY is left:\n%s", strings.Join(changes(before, now), "\n"))
 	}
 	n.must(t, "tproxy", "down")
-	if diff := changes(before, n.network(t)); len(diff) > 0 {
-		t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
-	}
+	n.isStill(t, before)
 }
 
 // Whatever the moment at which it is killed, down takes away what it has done until then.
@@ -192,9 +196,7 @@ func TestTProxyDownAfterAKill(t *testing.T) {
 					t.Fatal("nothing was done when it was killed")
 				}
 				n.must(t, "tproxy", "down")
-				if diff := changes(before, n.network(t)); len(diff) > 0 {
-					t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
-				}
+				n.isStill(t, before)
 			})
 		}
 	}
@@ -205,9 +207,7 @@ func TestTProxyDownAfterAKill(t *testing.T) {
 			t.Fatalf("it was not killed:\n%s", res.Stdout)
 		}
 		n.must(t, "tproxy", "down")
-		if diff := changes(before, n.network(t)); len(diff) > 0 {
-			t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
-		}
+		n.isStill(t, before)
 	})
 }
 
@@ -293,9 +293,7 @@ func TestTProxyRemembersWhereItMay(t *testing.T) {
 			t.Fatal(err)
 		}
 		n.inReadOnlyRun(t, dir, "tproxy", "down")
-		if diff := changes(before, n.network(t)); len(diff) > 0 {
-			t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
-		}
+		n.isStill(t, before)
 	})
 }
 
@@ -311,9 +309,7 @@ func TestTProxyUpThatFailsLeavesNothing(t *testing.T) {
 	if res.Code != 1 || strings.Count(res.Stderr, "\n") != 1 || !strings.Contains(res.Stderr, "No such file or directory") || !strings.Contains(res.Stderr, "no/such.group") {
 		t.Errorf("exit code %d: %s", res.Code, res.Stderr)
 	}
-	if diff := changes(before, n.network(t)); len(diff) > 0 {
-		t.Errorf("it leaves\n%s", strings.Join(diff, "\n"))
-	}
+	n.isStill(t, before)
 }
 
 // Rules that work stay as they are when others fail to take their place.
@@ -328,8 +324,6 @@ func TestTProxyUpThatFailsLeavesWhatWasUp(t *testing.T) {
 	if res := n.mitm(t, "tproxy", "up", "--transparent", "redirect", "--cgroup", "no/such.group"); res.Code != 1 {
 		t.Errorf("exit code %d: %s", res.Code, res.Stderr)
 	}
-	if diff := changes(before, n.network(t)); len(diff) > 0 {
-		t.Errorf("it changes\n%s", strings.Join(diff, "\n"))
-	}
+	n.isStill(t, before)
 	n.must(t, "tproxy", "down")
 }
