@@ -17,15 +17,14 @@
 // that want rules at once the second is refused, unless the first one has released its own: then it takes their place, and the
 // first one's Down leaves everything to it. Two that do not see each other's files may leave a switch to the one that has turned it.
 // Who holds the rules has the abstract Unix socket @mitm-tproxy, and its name is in the table's comment: any program of the
-// network namespace can have that socket, and so keep others from holding rules.
-// A table inet mitm that has another comment than ours stays as it is (the kernel
-// keeps comments since Linux 5.10).
+// network namespace can have that socket, and so keep others from holding rules. A table inet mitm that has another comment
+// than ours stays as it is (the kernel keeps comments since Linux 5.10).
 //
 // TPROXY is as the kernel describes it (Documentation/networking/tproxy.rst): packets whose socket is on this host get a
 // mark, by which a routing rule says that every address is local. Whatever the mode, only connections that begin are
 // brought: those that exist when the rules come go on as they are. TPROXY of other hosts' connections does without the kernel's
-// table of connections; with it, a bit of the connection's mark, the same one, stands for those that were brought. What comes in
-// by a bridge that hands its packets to nftables (net.bridge.bridge-nf-call-iptables, usual with Docker) TPROXY can't bring.
+// table of connections, but not where a full backlog has the kernel answer with cookies; with it, a bit of the connection's mark,
+// the same one, stands for those that were brought. What comes in by a bridge that hands its packets to nftables (net.bridge.bridge-nf-call-iptables, usual with Docker) TPROXY can't bring.
 //
 // What the kernel keeps of a connection that has ended (TIME_WAIT) would keep a client from using its port again where nothing is
 // brought any more: with the routes such sockets go, if their address is not this host's, by the program ss.
