@@ -125,6 +125,7 @@ func refusedV1() map[string]string {
 		"PROXY TCP4\r\n":                      "source address",
 		"PROXY TCP4 \r\n":                     "source address",
 		"PROXY TCP4  1.2.3.4 1.2.3.4 1 2\r\n": "source address",
+
 		"PROXY TCP4 ::ffff:1.2.3.4 1.2.3.4 1 2\r\n":         "source address",
 		"PROXY TCP4 ::1 1.2.3.4 1 2\r\n":                    "source address",
 		"PROXY TCP4 1.2.3 1.2.3.4 1 2\r\n":                  "source address",
