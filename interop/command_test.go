@@ -65,10 +65,7 @@ func through(t *testing.T, proxy, root, page string) {
 // startBare starts the command with these flags and no others.
 func startBare(t *testing.T, args ...string) *mitm {
 	t.Helper()
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	proc := start(t, peers.Mitm(file, args...))
 	return &mitm{Process: proc, addrs: peers.Listeners(proc.Stderr()), root: filepath.Join(proc.Dir, "root.pem")}
 }
@@ -88,10 +85,7 @@ func TestAFullDiskEndsNoFlow(t *testing.T) {
 		{"the flow log's", "-f", "/dev/full"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			file, err := build()
-			if err != nil {
-				t.Fatal(err)
-			}
+			file := built(t)
 			program := peers.Mitm(file, "--listen", "127.0.0.1:0", "--trust", trust, "-x", peers.Here+"/root.pem", tt.flag, tt.file)
 			proc := start(t, onASmallDisk(program))
 			m := &mitm{Process: proc, addrs: peers.Listeners(proc.Stderr()), root: filepath.Join(proc.Dir, "root.pem")}
@@ -186,10 +180,7 @@ func TestSeveralThatStartAtOnceShareOneAuthority(t *testing.T) {
 	const together = 4
 	var all [together]*mitm
 	var started sync.WaitGroup
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	for i := range all {
 		started.Go(func() {
 			p := peers.Mitm(file, "--listen", "127.0.0.1:0", "-x", peers.Here+"/root.pem")
@@ -226,10 +217,7 @@ func TestSeveralThatStartAtOnceShareOneAuthority(t *testing.T) {
 // command runs mitm to its end, with a home of its own.
 func command(t *testing.T, home string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	cmd := exec.CommandContext(t.Context(), file, args...)
 	var out, errOut bytes.Buffer
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, peers.NoRaceDelay)

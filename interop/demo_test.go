@@ -9,10 +9,7 @@ import (
 // The demonstration proves itself, and would notice if it did not work.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	kept := t.TempDir() + "/demo.pcap"
 	out := succeed(t, file, "demo", "-w", kept)
 	for _, want := range []string{"socks5>tls(h2)", "connect>tls(http/1.1)", "tls(http/1.1)>connect>tls(h2)", "proxy1>socks5>tls(h2)", "socks5>connect>socks5>tls(h2)"} {

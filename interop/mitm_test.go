@@ -57,6 +57,16 @@ var build = sync.OnceValues(func() (file string, err error) {
 	return file, peers.BuildMitm(ctx, file, true)
 })
 
+// built is mitm's file, for a test that starts it in its own way.
+func built(t *testing.T) string {
+	t.Helper()
+	file, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // readSources looks into the folders of what mitm is built from: go test keeps a result for as long as
 // all that the test has opened stays as it is.
 func readSources() error {
@@ -106,10 +116,7 @@ var unhurried = []string{"MITM_TIMEOUT=5m", "MITM_TLSTIMEOUT=1m"}
 // launchMitm is startMitmAs for a command that is killed, or ended otherwise by the test.
 func launchMitm(t *testing.T, change func(peers.Program) peers.Program, args ...string) *mitm {
 	t.Helper()
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	args = append(slices.Clone(args), "-f", peers.Here+"/flows.jsonl", "-x", peers.Here+"/root.pem")
 	p := peers.Mitm(file, args...)
 	p.Env = append(p.Env, unhurried...)

@@ -27,10 +27,7 @@ func inNamespaces(t *testing.T) (over bool) {
 	if os.Geteuid() == 0 {
 		return false
 	}
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), mitmFile+"="+file, inside+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -143,10 +140,7 @@ const noUserNamespaces = "INTEROP_NO_USER_NAMESPACES=1"
 // asNobody runs tests of this package once more, as an ordinary user, and returns what they say.
 func asNobody(t *testing.T, env []string, tests ...string) string {
 	t.Helper()
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -178,10 +178,7 @@ func (l routed) transparently(t *testing.T, mode string, args ...string) *mitm {
 // divert puts up the rules and routes of a mode, for all TCP connections of the clients.
 func (l routed) divert(t *testing.T, mode string, args ...string) {
 	t.Helper()
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	l.router.succeed(t, append([]string{file, "tproxy", "up", "--transparent", mode, "--to", "9000", "--interface", "wire"}, args...)...)
 	t.Cleanup(func() {
 		if res, err := peers.Run(context.Background(), nil, "ip", "netns", "exec", string(l.router), file, "tproxy", "down"); err != nil || res.Code != 0 {

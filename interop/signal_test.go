@@ -54,10 +54,7 @@ func TestSignalsLetFlowsFinishAndLogThem(t *testing.T) {
 
 // Nobody may have to read the flow lines for the proxy to go on, and to end.
 func TestNobodyReadsTheFlowLines(t *testing.T) {
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

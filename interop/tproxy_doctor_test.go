@@ -131,10 +131,7 @@ func (n namespace) follow(t *testing.T, home, command string) {
 	args, isOurs := strings.CutPrefix(command, "mitm ")
 	switch {
 	case isOurs && strings.HasPrefix(args, "--"):
-		file, err := build()
-		if err != nil {
-			t.Fatal(err)
-		}
+		file := built(t)
 		n.start(t, peers.Mitm(file, strings.Fields(args)...))
 	case isOurs:
 		env := []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home + "/config"}

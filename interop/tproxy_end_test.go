@@ -223,10 +223,7 @@ func TestTProxyEndsInATerminal(t *testing.T) {
 	}
 	n := newHardened(t)
 	before := n.network(t)
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	begins := impostor(t, "nft", "-f -", `"$real" "$@"; kill -TERM $PPID; exit 0`)
 	ends := impostor(t, "ip", "-4 rule del*", `kill -INT -$(cut -d" " -f5 /proc/$PPID/stat); exec "$real" "$@"`)
 	res := n.run(t, "", "setsid", "--wait", "env", peers.NoRaceDelay, "HOME="+t.TempDir(), "PATH="+begins+":"+ends+":"+os.Getenv("PATH"),
@@ -245,10 +242,7 @@ func TestTProxyEndsWithItsReader(t *testing.T) {
 	}
 	n := newHardened(t)
 	before := n.network(t)
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	unread := func(args ...string) {
 		t.Helper()
 		script := `exec 3>&1; { "$0" "$@"; echo $? >&3; } 2>&1 | true`

@@ -32,10 +32,7 @@ func TestTProxyHasOneOwner(t *testing.T) {
 	up := e.settled(t)
 	l.router.isRefused(t, l.router.mitm(t, second...), heldWords)
 	l.router.isRefused(t, l.router.mitm(t, "tproxy", "up", "--to", "9001"), heldWords)
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	elsewhere := append([]string{"env", peers.NoRaceDelay, "HOME=" + t.TempDir(), "unshare", "--pid", "--fork", "--mount-proc", file}, second...)
 	l.router.isRefused(t, l.router.run(t, "", elsewhere...), heldWords)
 	others := inOwnRun(peers.Mitm(file, second...))

@@ -18,10 +18,7 @@ import (
 // arguments.
 func (n namespace) mitm(t *testing.T, args ...string) peers.Result {
 	t.Helper()
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	words := []string{"env", peers.NoRaceDelay, "HOME=" + t.TempDir()}
 	for len(args) > 0 && strings.Contains(args[0], "=") && !strings.HasPrefix(args[0], "-") {
 		words, args = append(words, args[0]), args[1:]
@@ -238,10 +235,7 @@ func impostor(t *testing.T, program, pattern, then string) string {
 // inReadOnlyRun has our command run where /run can't be written to.
 func (n namespace) inReadOnlyRun(t *testing.T, dir string, args ...string) string {
 	t.Helper()
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	return n.succeed(t, append([]string{
 		"env", peers.NoRaceDelay, "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "sh", "-ec", `mount -t tmpfs -o ro none /run && exec "$0" "$@"`, file,
 	}, args...)...)

@@ -95,10 +95,7 @@ func TestTProxyBringsWhatItIsToBring(t *testing.T) {
 // part of the namespace.
 func (n namespace) forget(t *testing.T) {
 	t.Helper()
-	file, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := built(t)
 	t.Cleanup(func() {
 		res, err := peers.Run(context.Background(), nil, "ip", "netns", "exec", string(n), file, "tproxy", "down")
 		if err != nil || res.Code != 0 {

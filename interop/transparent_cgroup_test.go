@@ -45,10 +45,7 @@ func TestTransparentControlGroup(t *testing.T) {
 			})
 			const web = 8001
 			l.serve(t, web)
-			file, err := build()
-			if err != nil {
-				t.Fatal(err)
-			}
+			file := built(t)
 			// ip would hide the groups behind a /sys of the namespace's own.
 			within := func(args ...string) string {
 				return succeed(t, "nsenter", append([]string{"--net=/run/netns/" + string(l.router)}, args...)...)
