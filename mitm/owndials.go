@@ -3,6 +3,7 @@ package mitm
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -27,8 +28,8 @@ import (
 // knows of none.
 type ownDials struct {
 	mu    sync.Mutex
-	begun map[*ownSocket]struct{}       // those whose own address is not known
-	from  map[netip.AddrPort]*ownSocket // the others, by that; further ones are next
+	begun map[*ownSocket]struct{}         // those whose own address is not known
+	from  map[netip.AddrPort][]*ownSocket // the others, by that
 	flows map[*bridge.Flow]*ownDial
 	most  int // so many in a row may have come back
 	ask   func(syscall.RawConn) (netip.AddrPort, error)
@@ -45,7 +46,7 @@ func newOwnDials(source Source) *ownDials {
 	return &ownDials{
 		most:  most,
 		begun: map[*ownSocket]struct{}{},
-		from:  map[netip.AddrPort]*ownSocket{},
+		from:  map[netip.AddrPort][]*ownSocket{},
 		flows: map[*bridge.Flow]*ownDial{},
 		ask:   intercept.LocalAddr,
 	}
@@ -64,8 +65,7 @@ type ownSocket struct {
 	dial     *ownDial
 	raw      syscall.RawConn // nil when from is known
 	from, to netip.AddrPort
-	back     bool       // its other end was accepted by us
-	next     *ownSocket // that has the same from
+	back     bool // its other end was accepted by us
 }
 
 // dial begins a dial of the flow's, which has one at a time.
@@ -149,7 +149,7 @@ func (o *ownDials) accepted(f *bridge.Flow, from, to netip.AddrPort) (back, shar
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.learnLocked()
-	for s := o.from[from]; s != nil; s = s.next {
+	for _, s := range o.from[from] {
 		shared = true
 		switch {
 		case s.to != to:
@@ -178,8 +178,7 @@ func (o *ownDials) learnLocked() {
 }
 
 func (o *ownDials) addLocked(s *ownSocket) {
-	s.next = o.from[s.from]
-	o.from[s.from] = s
+	o.from[s.from] = append(o.from[s.from], s)
 }
 
 func (o *ownDials) endLocked(d *ownDial) {
@@ -194,21 +193,12 @@ func (o *ownDials) endLocked(d *ownDial) {
 
 func (o *ownDials) removeLocked(s *ownSocket) {
 	delete(o.begun, s)
-	first := o.from[s.from]
-	if first == s {
-		if s.next == nil {
-			delete(o.from, s.from)
-		} else {
-			o.from[s.from] = s.next
-		}
+	others := slices.DeleteFunc(o.from[s.from], func(other *ownSocket) bool { return other == s })
+	if len(others) == 0 {
+		delete(o.from, s.from)
 		return
 	}
-	for ; first != nil; first = first.next {
-		if first.next == s {
-			first.next = s.next
-			return
-		}
-	}
+	o.from[s.from] = others
 }
 
 // plainAddr is an address as both ends have it: zones are names of this host's.
